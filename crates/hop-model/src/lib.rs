@@ -1,0 +1,10 @@
+//! Types that several crates of Grasshopper share, without any I/O: what a session may do, and the wildcard
+//! patterns of OpenSSH's files.
+
+mod forwards;
+mod permissions;
+mod wildcard;
+
+pub use forwards::{ListenRule, OpenRule, PermitListen, PermitOpen, PortRule, RuleError};
+pub use permissions::{CommandConflict, Permissions};
+pub use wildcard::wildcard_match;
