@@ -5,12 +5,18 @@
 //! A file is one noun; a child process, a listener or a socket file never outlives the value that owns it.
 
 pub mod account;
+pub mod agent;
 pub mod descriptor;
+pub mod dial;
 pub mod environment;
+pub mod forward;
 pub mod private_dir;
 pub mod process;
 pub mod pty;
 mod readiness;
 pub mod signal;
+mod socket;
 mod spawn;
 pub mod terminal_modes;
+pub mod x11;
+mod xauthority;
