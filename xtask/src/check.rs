@@ -1,0 +1,24 @@
+//! `cargo xtask check`: what must hold before a change is handed on.
+
+pub(crate) mod layout;
+mod licences;
+mod sources;
+mod traps;
+
+use crate::tool::{Error, cargo, run, works};
+
+/// All checks; the quick ones first.
+pub(crate) fn run_all() -> Result<(), Error> {
+    let metadata = layout::Metadata::load()?;
+    let mut problems = layout::problems(&metadata);
+    problems.extend(licences::problems(&metadata));
+    problems.extend(sources::problems()?);
+    problems.extend(traps::problems()?);
+    Error::from_problems(&problems)?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    if works(cargo().args(["deny", "--version"])) {
+        run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
+    }
+    Ok(())
+}

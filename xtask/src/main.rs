@@ -1,0 +1,60 @@
+//! `cargo xtask`: set-up, tests, checks and generated files of this workspace.
+//!
+//! It only starts programs and reads files; what is tested and how is said in the crates.
+#![expect(clippy::print_stderr, reason = "a command line tool reports its progress on standard error")]
+
+mod check;
+mod matrix;
+mod setup;
+mod test;
+mod tool;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, tests, checks and generated files of this workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs the Debian, PyPI and npm peers that the tests need; quick when all is there
+    Setup,
+    /// Sets up, then runs all tests; arguments go to the test runner
+    Test {
+        /// For example a part of a test's name
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Format, lints, layers, licences, file sizes and the list of traps
+    Check,
+    /// Layers and fences of the crates only
+    CheckLayout,
+    /// Runs every peer against the server and writes docs/peer-matrix.md
+    Matrix {
+        /// The server: hop, sshd-9.2 or sshd-10.0 (the page is written for hop only)
+        #[arg(long, default_value = "hop")]
+        server: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test { arguments } => test::run_all(&arguments),
+        Task::Check => check::run_all(),
+        Task::CheckLayout => check::layout::run_alone(),
+        Task::Matrix { server } => matrix::run_server(&server),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

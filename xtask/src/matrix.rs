@@ -1,0 +1,45 @@
+//! `cargo xtask matrix`: every peer against the server, and the page that says how it went.
+
+use std::path::Path;
+
+use crate::tool::{Error, root, run};
+use crate::{setup, test};
+
+/// Runs the peers and writes `docs/peer-matrix.md` (for `hop`) or only reports (for an sshd).
+pub(crate) fn run_server(server: &str) -> Result<(), Error> {
+    setup::run()?;
+    let results = hop_e2e::program::target_folder().join("peer-matrix");
+    match std::fs::remove_dir_all(&results) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::File { path: results, source: error });
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(&results).map_err(Error::file(&results))?;
+    let mut command = test::runner(&["--package", "hop-e2e"]);
+    command.arg("--no-fail-fast").env("HOP_E2E_RESULTS", &results).env("HOP_E2E_SERVER", server);
+    if server == "hop" {
+        command.env("HOP_BIN", test::build_hop()?);
+    }
+    // Written also when tests failed: the page then says which.
+    let outcome = run(&mut command);
+    let records = hop_e2e::matrix::read_records(&results).map_err(Error::file(&results))?;
+    let version = format!(
+        "{server} {}",
+        if server == "hop" { env!("CARGO_PKG_VERSION") } else { "(a check of the tests)" }
+    );
+    let (page, missing) = hop_e2e::matrix::page(&records, version.trim());
+    let path = if server == "hop" { root().join("docs/peer-matrix.md") } else { results.join("page.md") };
+    write(&path, &page)?;
+    outcome?;
+    Error::from_problems(&missing)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    }
+    std::fs::write(path, text).map_err(Error::file(path))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Peers from PyPI and npm, at the versions pinned in `crates/hop-e2e/peers/`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::tool::{Error, run};
+
+/// A Python environment with the libraries and ssh-audit.
+pub(super) fn python() -> Result<(), Error> {
+    let wanted = hop_e2e::program::scripts_folder().join("requirements.txt");
+    let folder = hop_e2e::program::peers_folder().join("venv");
+    unless_done(&folder, &[&wanted], || {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        run(Command::new(folder.join("bin/pip"))
+            .args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+            ])
+            .arg(&wanted))
+    })
+}
+
+/// A folder with `node_modules`.
+pub(super) fn npm() -> Result<(), Error> {
+    let scripts = hop_e2e::program::scripts_folder();
+    let (manifest, lock) = (scripts.join("package.json"), scripts.join("package-lock.json"));
+    let folder = hop_e2e::program::peers_folder().join("npm");
+    unless_done(&folder, &[&manifest, &lock], || {
+        std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+        for file in [&manifest, &lock] {
+            let copy = folder.join(file.file_name().unwrap_or_default());
+            std::fs::copy(file, &copy).map_err(Error::file(&copy))?;
+        }
+        // The optional native parts are left out: without them ssh2 is plain JavaScript.
+        let quiet =
+            ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error"];
+        run(Command::new("npm").args(quiet).current_dir(&folder))
+    })
+}
+
+/// Runs `install` unless the folder's stamp holds what the `inputs` hold now; writes the stamp after it.
+pub(super) fn unless_done(
+    folder: &Path,
+    inputs: &[&Path],
+    install: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let stamp = folder.join(".installed");
+    let mut wanted = String::new();
+    for input in inputs {
+        wanted += &std::fs::read_to_string(input).map_err(Error::file(input))?;
+    }
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    install()?;
+    std::fs::write(&stamp, wanted).map_err(Error::file(&stamp))
+}

@@ -1,0 +1,50 @@
+//! All tests of the workspace: set-up, the binary under test, doc tests, then the rest.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::tool::{Error, cargo, run, works};
+use crate::{setup, tool};
+
+/// Sets up and runs the tests; `arguments` go to the runner (and then doc tests are left out: a filter is meant for tests).
+pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
+    setup::run()?;
+    let hop = build_hop()?;
+    if arguments.is_empty() {
+        run(cargo().args(["test", "--workspace", "--doc"]))?;
+    }
+    run(runner(&["--workspace"]).args(arguments).env("HOP_BIN", hop))
+}
+
+/// cargo-nextest (every test in a process of its own, time limits) where it is installed, else `cargo test`.
+pub(crate) fn runner(selection: &[&str]) -> Command {
+    let mut command = cargo();
+    if has_nextest() {
+        command.args(["nextest", "run"]);
+        command.args(selection);
+    } else {
+        command.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
+    }
+    command
+}
+
+/// Whether cargo-nextest is installed.
+pub(crate) fn has_nextest() -> bool {
+    works(cargo().args(["nextest", "--version"]))
+}
+
+/// Builds `hop` as the tests use it and says where it is.
+pub(crate) fn build_hop() -> Result<PathBuf, Error> {
+    run(cargo().args(["build", "--package", "hop"]))?;
+    let binary = hop_e2e::program::target_folder().join("debug/hop");
+    if binary.exists() {
+        return Ok(binary);
+    }
+    Err(Error::Missing {
+        what: format!("{} was not built", binary.display()),
+        hint: format!(
+            "set CARGO_TARGET_DIR to the target folder in use (the sources are in {})",
+            tool::root().display()
+        ),
+    })
+}
