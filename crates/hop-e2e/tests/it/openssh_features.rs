@@ -1,0 +1,1 @@
+//! stub header while writing
