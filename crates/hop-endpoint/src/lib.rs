@@ -10,6 +10,8 @@ pub mod descriptor;
 pub mod dial;
 pub mod environment;
 pub mod forward;
+pub mod host_keys;
+pub mod limits;
 pub mod private_dir;
 pub mod process;
 pub mod pty;
