@@ -130,7 +130,7 @@ pub struct SessionFacts<'a> {
     /// What the gateway's word injects; may set anything but the facts of the connection.
     pub injected: &'a [(String, Vec<u8>)],
     /// `environment=` options of the key that logged in; may set anything but the facts of the connection.
-    pub from_key: &'a [(String, Vec<u8>)],
+    pub from_key: &'a [(String, String)],
     /// Unknown on stdio and Unix sockets without a word.
     pub addresses: Option<Addresses>,
     /// Set with a pty.
@@ -170,7 +170,9 @@ impl Environment {
             made.set(b"TERM", terminal.term);
         }
         made.set_all(facts.injected);
-        made.set_all(facts.from_key);
+        for (name, value) in facts.from_key {
+            made.set(name.as_bytes(), value.as_bytes());
+        }
         made.set_facts(facts);
         made
     }

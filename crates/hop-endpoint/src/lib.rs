@@ -12,6 +12,7 @@ pub mod environment;
 pub mod forward;
 pub mod host_keys;
 pub mod limits;
+pub mod listener;
 pub mod private_dir;
 pub mod process;
 pub mod pty;

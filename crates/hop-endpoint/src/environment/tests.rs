@@ -168,10 +168,10 @@ fn the_key_overrides_the_word_overrides_the_client_but_facts_stand() {
         ("BAD=NAME".into(), b"x".to_vec()),
         ("NUL".into(), b"a\0b".to_vec()),
     ];
-    let from_key: Vec<(String, Vec<u8>)> = vec![
-        ("LC_NAME".into(), b"key".to_vec()),
-        ("PATH".into(), b"/key".to_vec()),
-        ("SSH_ORIGINAL_COMMAND".into(), b"forged".to_vec()),
+    let from_key: Vec<(String, String)> = vec![
+        ("LC_NAME".into(), "key".into()),
+        ("PATH".into(), "/key".into()),
+        ("SSH_ORIGINAL_COMMAND".into(), "forged".into()),
     ];
     let facts = SessionFacts { injected: &injected, from_key: &from_key, ..plain(&account, &site, &client) };
     let made = Environment::of_session(&facts);
