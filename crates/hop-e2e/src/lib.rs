@@ -11,6 +11,7 @@
     reason = "a fixture that cannot do its work ends the test, as an assertion does"
 )]
 
+pub mod foreign;
 pub mod identity;
 pub mod inetd;
 pub mod matrix;
@@ -22,6 +23,7 @@ pub mod scratch;
 pub mod server;
 pub mod sshd;
 
+pub use foreign::Foreign;
 pub use identity::Identity;
 pub use run::{Finished, Run};
 pub use scratch::Scratch;

@@ -97,6 +97,7 @@ impl Server {
         let host_key = Identity::ed25519(&scratch, "host_key");
         let user_key = Identity::ed25519(&scratch, "user_key");
         let stranger = Identity::ed25519(&scratch, "stranger");
+        // As in a real file: options, a space, the key.
         let space = if options.key_options.is_empty() { "" } else { " " };
         let authorized_keys =
             format!("{}{space}{}\n{}", options.key_options, user_key.public, options.more_keys);

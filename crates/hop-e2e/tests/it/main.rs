@@ -8,10 +8,12 @@
     reason = "all of this is test code: what goes wrong is a failed test"
 )]
 
+mod audit;
 mod dropbear;
 mod expected;
 mod file_clients;
 mod libraries;
 mod openssh;
 mod openssh_features;
+mod openssh_regress;
 mod putty;
