@@ -4,11 +4,15 @@
 
 mod algorithms;
 pub mod auth;
+mod bare;
 mod buffer;
 mod config;
+pub mod connection;
 mod crypto;
+pub mod driver;
 mod error;
 mod kex;
+mod leg;
 pub mod message;
 mod packet;
 mod transport;
@@ -16,7 +20,9 @@ mod version;
 pub mod wire;
 
 pub use algorithms::{Algorithms, USER_SIGNATURES};
+pub use bare::{BareTransport, SiteSocket};
 pub use config::{ClientConfig, HostKey, RekeyLimits, ServerConfig, VerifyHostKey};
 pub use error::{Error, Malformed};
 pub use kex::VerifiedHostKey;
+pub use leg::Leg;
 pub use transport::{Payload, PeerExtensions, Transport};

@@ -31,13 +31,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// How many bytes of answers may wait for a peer that does not read them.
-const LONGEST_BACKLOG: usize = 2 * 1024 * 1024;
+pub(crate) const LONGEST_BACKLOG: usize = 2 * 1024 * 1024;
 
 /// A received payload that still lies in the input buffer: valid until the next call that reads.
 #[derive(Clone, Debug)]
 pub struct Payload {
     pub(crate) range: Range<usize>,
     sequence: u32,
+}
+
+impl Payload {
+    pub(crate) fn new(range: Range<usize>, sequence: u32) -> Self {
+        Self { range, sequence }
+    }
+
+    /// The sequence number of the packet that it came in.
+    pub(crate) fn sequence(&self) -> u32 {
+        self.sequence
+    }
 }
 
 /// One leg of SSH.
@@ -204,7 +215,7 @@ impl Transport {
             match number {
                 message::SERVICE_REQUEST | message::SERVICE_ACCEPT | 50..=127 => {
                     self.check_no_exchange_by_peer(number)?;
-                    return Ok(Some(Payload { range, sequence }));
+                    return Ok(Some(Payload::new(range, sequence)));
                 }
                 _ => {
                     let payload = self.input.slice(&range).to_vec();
@@ -467,7 +478,7 @@ impl Peer {
     }
 }
 
-fn read_disconnect(payload: &[u8]) -> Result<Error, Error> {
+pub(crate) fn read_disconnect(payload: &[u8]) -> Result<Error, Error> {
     let mut reader = Reader::new(payload);
     let mut read = || {
         reader.byte()?;

@@ -5,6 +5,7 @@ mod server;
 mod signed;
 
 pub use client::{ClientAuth, ClientStep, InfoRequest, Offer};
+pub(crate) use server::banner;
 pub use server::{KeyQuery, Question, ServerAuth, ServerStep, VerifiedKey};
 pub use signed::SessionBinding;
 

@@ -1,0 +1,242 @@
+//! The connection protocol (RFC 4254), sans-IO: channels and requests over a leg.
+//!
+//! Must stay true:
+//! - a consumer that stops reading stops its own channel and nothing else: the others, requests and key
+//!   exchanges go on;
+//! - what a peer can make us keep is bounded: channels, pending requests, received bytes, answers;
+//! - sending is pulled: data leaves a channel only while less than [`FULL`] bytes wait in the output.
+
+mod channel;
+mod inbound;
+mod kinds;
+mod outbound;
+mod replies;
+mod requests;
+mod schedule;
+mod table;
+mod window;
+
+pub use channel::Stream;
+pub use kinds::{ChannelKind, TcpEnds};
+pub(crate) use outbound::{Read, Written};
+pub(crate) use replies::Ticket;
+
+pub use requests::{ChannelRequest, ExitSignal, GlobalRequest, PtyRequest, WindowSize, X11Request};
+
+use crate::error::Error;
+use crate::leg::Leg;
+use crate::message::{DisconnectReason, OpenFailure};
+use channel::{Channel, wake};
+use replies::OwedReplies;
+use schedule::Schedule;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use table::Table;
+use tokio::sync::oneshot;
+use window::Budget;
+
+/// Data is sent only while fewer bytes than this wait in the output.
+pub(crate) const FULL: usize = 128 * 1024;
+
+/// What one connection may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The bytes that all receive windows together may promise.
+    pub receive_budget: u64,
+    /// Channels open at once.
+    pub channels: usize,
+    /// Requests of the peer that wait for a decision, connection-wide and per channel.
+    pub requests: usize,
+    /// How often a silent peer is asked whether it is there, if at all.
+    pub keepalive: Option<Duration>,
+    /// How many such questions in a row may stay unanswered.
+    pub keepalive_most: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            receive_budget: 64 * 1024 * 1024,
+            channels: 1024,
+            requests: 256,
+            keepalive: None,
+            keepalive_most: 3,
+        }
+    }
+}
+
+/// Why the peer (or we ourselves) did not open a channel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("channel open refused: {description}")]
+pub struct OpenRefused {
+    /// The reason.
+    pub reason: OpenFailure,
+    /// In words; the peer's, so escape them.
+    pub description: String,
+}
+
+/// Something of the peer that the caller decides.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// It wants a channel; the number is ours for it.
+    Open { channel: u32, kind: ChannelKind },
+    /// It wants something of the connection.
+    Global { request: GlobalRequest, reply: Option<Ticket> },
+}
+
+/// The reply to a global request: the data of a success, or a failure.
+pub(crate) type GlobalReply = Result<Vec<u8>, ()>;
+
+/// A connection after authentication.
+pub(crate) struct Engine {
+    leg: Leg,
+    channels: Table,
+    budget: Budget,
+    schedule: Schedule,
+    limits: Limits,
+    arrivals: VecDeque<Arrival>,
+    globals: Globals,
+    keepalive: Keepalive,
+    ended: Option<Arc<Error>>,
+    wakers: EngineWakers,
+}
+
+/// Global requests in both directions.
+struct Globals {
+    owed: OwedReplies<GlobalReply>,
+    awaited: VecDeque<AwaitedReply>,
+}
+
+enum AwaitedReply {
+    Keepalive,
+    Caller(oneshot::Sender<GlobalReply>),
+}
+
+struct Keepalive {
+    last_heard: Instant,
+    unanswered: u32,
+}
+
+#[derive(Default)]
+struct EngineWakers {
+    driver: Option<Waker>,
+    arrivals: Option<Waker>,
+}
+
+impl Engine {
+    pub(crate) fn new(leg: Leg, limits: Limits, now: Instant) -> Self {
+        Self {
+            leg,
+            channels: Table::new(limits.channels),
+            budget: Budget::new(limits.receive_budget),
+            schedule: Schedule::default(),
+            limits,
+            arrivals: VecDeque::new(),
+            globals: Globals { owed: OwedReplies::new(limits.requests), awaited: VecDeque::new() },
+            keepalive: Keepalive { last_heard: now, unanswered: 0 },
+            ended: None,
+            wakers: EngineWakers::default(),
+        }
+    }
+
+    pub(crate) fn leg(&mut self) -> &mut Leg {
+        &mut self.leg
+    }
+
+    /// How many channels there are.
+    pub(crate) fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Why the connection ended, once it has.
+    pub(crate) fn ended(&self) -> Option<&Arc<Error>> {
+        self.ended.as_ref()
+    }
+
+    /// Ends the connection: tells the peer, wakes everybody. Only the first end counts.
+    pub(crate) fn end(&mut self, error: Error) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some((reason, description)) = error.disconnect() {
+            // If not even this fits in the output, closing the socket says it too.
+            let _ = self.leg.send_disconnect(reason, &description);
+        }
+        self.ended = Some(Arc::new(error));
+        self.globals.awaited.clear();
+        self.arrivals.clear();
+        for channel in self.channels.iter_mut() {
+            channel.awaited.clear();
+            channel.wake_all();
+        }
+        // Callers that wait for an open hear of the end by their dropped sender.
+        self.channels.drop_opening();
+        wake(&mut self.wakers.driver);
+        wake(&mut self.wakers.arrivals);
+    }
+
+    /// Ends the connection in an orderly way.
+    pub(crate) fn disconnect(&mut self, reason: DisconnectReason, description: &str) {
+        self.end(Error::Disconnecting { reason, description: description.to_owned() });
+    }
+
+    /// Registers the driver, to be woken when there is something to send.
+    pub(crate) fn set_driver(&mut self, waker: &Waker) {
+        if self.wakers.driver.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            self.wakers.driver = Some(waker.clone());
+        }
+    }
+
+    fn wake_driver(&mut self) {
+        if let Some(waker) = &self.wakers.driver {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The next arrival, or the waker is kept for it.
+    pub(crate) fn poll_arrival(&mut self, waker: &Waker) -> Option<Option<Arrival>> {
+        if let Some(arrival) = self.arrivals.pop_front() {
+            return Some(Some(arrival));
+        }
+        if self.ended.is_some() {
+            return Some(None);
+        }
+        self.wakers.arrivals = Some(waker.clone());
+        None
+    }
+
+    /// When [`on_time`](Self::on_time) wants to be called.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let keepalive = self.limits.keepalive.map(|every| self.keepalive_due(every));
+        [self.leg.deadline(), keepalive].into_iter().flatten().min()
+    }
+
+    fn keepalive_due(&self, every: Duration) -> Instant {
+        self.keepalive.last_heard + every * (self.keepalive.unanswered + 1)
+    }
+
+    /// Sends keepalives and ends what takes too long.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Error> {
+        self.leg.on_time(now)?;
+        if let Some(every) = self.limits.keepalive
+            && now >= self.keepalive_due(every)
+        {
+            if self.keepalive.unanswered >= self.limits.keepalive_most {
+                return Err(Error::TimedOut { what: "an answer to a keepalive" });
+            }
+            self.keepalive.unanswered += 1;
+            self.send_global("keepalive@openssh.com", &[], true)?;
+            self.globals.awaited.push_back(AwaitedReply::Keepalive);
+        }
+        Ok(())
+    }
+
+    fn channel(&mut self, local: u32) -> Option<&mut Channel> {
+        self.channels.get_mut(local)
+    }
+}
+
+#[cfg(test)]
+mod tests;

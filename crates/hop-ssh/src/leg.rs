@@ -1,0 +1,154 @@
+//! One side of a connection after authentication, whatever carries it: sealed packets or the bare
+//! transport. What works on payloads (the connection protocol, the relay) works on legs.
+
+use crate::bare::BareTransport;
+use crate::buffer::{InBuf, OutBuf};
+use crate::error::Error;
+use crate::message::{self, DisconnectReason};
+use crate::transport::{Payload, Transport};
+use crate::wire::Put;
+use std::time::Instant;
+
+/// A stream of payloads in both directions.
+pub enum Leg {
+    /// SSH proper.
+    Sealed(Box<Transport>),
+    /// Between processes of one site.
+    Bare(BareTransport),
+}
+
+impl From<Transport> for Leg {
+    fn from(transport: Transport) -> Self {
+        Self::Sealed(Box::new(transport))
+    }
+}
+
+impl From<BareTransport> for Leg {
+    fn from(transport: BareTransport) -> Self {
+        Self::Bare(transport)
+    }
+}
+
+impl Leg {
+    /// Where received bytes are put.
+    pub fn input(&mut self) -> &mut InBuf {
+        match self {
+            Self::Sealed(transport) => transport.input(),
+            Self::Bare(transport) => transport.input(),
+        }
+    }
+
+    /// Where bytes to send are taken from.
+    pub fn output(&mut self) -> &mut OutBuf {
+        match self {
+            Self::Sealed(transport) => transport.output(),
+            Self::Bare(transport) => transport.output(),
+        }
+    }
+
+    /// The next payload for the layer above, if it has arrived.
+    pub fn next(&mut self, now: Instant) -> Result<Option<Payload>, Error> {
+        match self {
+            Self::Sealed(transport) => transport.next(now),
+            Self::Bare(transport) => transport.next(),
+        }
+    }
+
+    /// The bytes of a payload: valid until the next call that reads.
+    pub fn payload(&self, payload: &Payload) -> &[u8] {
+        match self {
+            Self::Sealed(transport) => transport.payload(payload),
+            Self::Bare(transport) => transport.payload(payload),
+        }
+    }
+
+    /// Sends a payload given in two parts.
+    pub fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Sealed(transport) => transport.send(head, body),
+            Self::Bare(transport) => transport.send(head, body),
+        }
+    }
+
+    /// Whether what is sent now leaves now; false during a key exchange.
+    pub fn may_send(&self) -> bool {
+        match self {
+            Self::Sealed(transport) => transport.may_send(),
+            Self::Bare(_) => true,
+        }
+    }
+
+    /// Answers a message of an unknown number.
+    pub fn send_unimplemented(&mut self, payload: &Payload) -> Result<(), Error> {
+        match self {
+            Self::Sealed(transport) => transport.send_unimplemented(payload),
+            Self::Bare(transport) => {
+                let mut reply = vec![message::UNIMPLEMENTED];
+                reply.put_uint32(payload.sequence());
+                transport.send(&reply, &[])
+            }
+        }
+    }
+
+    /// Says goodbye.
+    pub fn send_disconnect(&mut self, reason: DisconnectReason, description: &str) -> Result<(), Error> {
+        match self {
+            Self::Sealed(transport) => transport.send_disconnect(reason, description),
+            Self::Bare(transport) => {
+                let mut goodbye = vec![message::DISCONNECT];
+                goodbye.put_uint32(reason.code());
+                goodbye.put_string(description);
+                goodbye.put_string("");
+                transport.send(&goodbye, &[])
+            }
+        }
+    }
+
+    /// Whether keys are due for replacement.
+    pub fn rekey_due(&self, now: Instant) -> bool {
+        match self {
+            Self::Sealed(transport) => transport.rekey_due(now),
+            Self::Bare(_) => false,
+        }
+    }
+
+    /// Starts a key exchange.
+    pub fn start_rekey(&mut self, now: Instant) -> Result<(), Error> {
+        match self {
+            Self::Sealed(transport) => transport.start_rekey(now),
+            Self::Bare(_) => Ok(()),
+        }
+    }
+
+    /// Whether a key exchange is under way.
+    pub fn is_exchanging(&self) -> bool {
+        match self {
+            Self::Sealed(transport) => transport.is_exchanging(),
+            Self::Bare(_) => false,
+        }
+    }
+
+    /// When [`on_time`](Self::on_time) wants to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Sealed(transport) => transport.deadline(),
+            Self::Bare(_) => None,
+        }
+    }
+
+    /// Ends what takes too long.
+    pub fn on_time(&mut self, now: Instant) -> Result<(), Error> {
+        match self {
+            Self::Sealed(transport) => transport.on_time(now),
+            Self::Bare(_) => Ok(()),
+        }
+    }
+
+    /// The transport, if the leg is sealed.
+    pub fn transport(&self) -> Option<&Transport> {
+        match self {
+            Self::Sealed(transport) => Some(transport),
+            Self::Bare(_) => None,
+        }
+    }
+}
