@@ -2,6 +2,14 @@
 //!
 //! What must stay true: the signature is checked over the very bytes received, and reading alone grants nothing.
 
+mod builder;
+mod judge;
+
+#[cfg(test)]
+pub(crate) use builder::Fields;
+pub use builder::{CertificateBuilder, IssueError, UnsignedCertificate};
+pub use judge::{CertificatePolicy, CertificateRefusal, JudgedCertificate, JudgedHostCertificate};
+
 use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use crate::public_key::{KeyError, Material, PublicKey, split_line, to_line};
 use crate::signature::{SignatureError, VerifiedSignature};
@@ -9,6 +17,44 @@ use crate::wire::{Reader, WireError, printable};
 
 /// OpenSSH reads no certificate with more.
 const MAX_PRINCIPALS: usize = 256;
+
+/// The critical options of PROTOCOL.certkeys, and the one extension that is not a [`Permit`].
+const FORCE_COMMAND: &str = "force-command";
+const SOURCE_ADDRESS: &str = "source-address";
+const VERIFY_REQUIRED: &str = "verify-required";
+const NO_TOUCH_REQUIRED: &str = "no-touch-required";
+
+/// What an extension of a user certificate grants (PROTOCOL.certkeys).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permit {
+    /// A terminal.
+    Pty,
+    /// Forwarding the client's agent.
+    AgentForwarding,
+    /// TCP and unix socket forwarding, both ways.
+    PortForwarding,
+    /// X11 forwarding.
+    X11Forwarding,
+    /// Running `~/.ssh/rc`.
+    UserRc,
+}
+
+impl Permit {
+    /// All of them, which is what ssh-keygen grants unless told otherwise.
+    pub const ALL: [Self; 5] =
+        [Self::Pty, Self::AgentForwarding, Self::PortForwarding, Self::X11Forwarding, Self::UserRc];
+
+    /// The extension's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pty => "permit-pty",
+            Self::AgentForwarding => "permit-agent-forwarding",
+            Self::PortForwarding => "permit-port-forwarding",
+            Self::X11Forwarding => "permit-X11-forwarding",
+            Self::UserRc => "permit-user-rc",
+        }
+    }
+}
 
 /// Whom a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -241,3 +287,6 @@ pub enum CertificateSignatureError {
     #[error("the certificate's signature is not genuine: {0}")]
     Signature(#[from] SignatureError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,14 @@
 //! Layouts are read strictly from the received bytes and signatures are made and checked by aws-lc over those same
 //! bytes. Nothing here opens a socket, reads the environment or prints.
 
+mod address;
 mod algorithm;
+mod authorized_keys;
 mod certificate;
 mod fingerprint;
 mod identity;
+mod krl;
+mod lines;
 mod openssh_format;
 mod pem;
 mod private_key;
@@ -15,13 +19,23 @@ mod rsa_numbers;
 mod signature;
 #[cfg(test)]
 mod test_tools;
+mod token;
 mod wire;
 
+pub use address::{PatternError, SourceAddresses};
 pub use algorithm::{IdentityAlgorithm, KeyAlgorithm, SignatureAlgorithm};
-pub use certificate::{Certificate, CertificateKind, CertificateOption, CertificateSignatureError};
+pub use authorized_keys::{AuthorizedKeys, KeyGrant, KeyRefusal, LoginFacts, OptionError};
+pub use certificate::{
+    Certificate, CertificateBuilder, CertificateKind, CertificateOption, CertificatePolicy,
+    CertificateRefusal, CertificateSignatureError, IssueError, JudgedCertificate, JudgedHostCertificate,
+    Permit, UnsignedCertificate,
+};
 pub use fingerprint::Fingerprint;
 pub use identity::Identity;
+pub use krl::{KrlError, RevocationList, Revoked};
+pub use lines::{LineProblem, LineReason};
 pub use private_key::{PrivateKey, PrivateKeyError, SigningError};
 pub use public_key::{KeyError, PublicKey};
 pub use signature::{SignatureError, SkFlags, VerifiedSignature};
+pub use token::{TokenPolicy, TokenRefusal};
 pub use wire::WireError;

@@ -1,12 +1,14 @@
 //! For this crate's tests: the real ssh-keygen in a directory of its own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::certificate::Fields;
 use crate::fingerprint::sha256;
 use crate::wire::{Put as _, Reader};
-use crate::{KeyAlgorithm, PrivateKey, PublicKey};
+use crate::{Certificate, CertificateKind, KeyAlgorithm, PrivateKey, PublicKey};
 
 /// The kinds of key that need no token.
 pub(crate) const SOFTWARE_KEYS: [KeyAlgorithm; 5] = [
@@ -117,4 +119,30 @@ impl Token {
         blob.put_u32(counter);
         blob
     }
+}
+
+/// The time of every certificate test: 2026-11-22 12:00 UTC.
+pub(crate) const NOW: u64 = 1_795_348_800;
+
+/// A certificate's contents that the tests then bend.
+pub(crate) fn fields(key: &PublicKey, kind: CertificateKind, principals: &[&str]) -> Fields {
+    Fields {
+        key: key.clone(),
+        kind,
+        serial: 1,
+        key_id: "key id".to_owned(),
+        principals: principals.iter().map(|name| (*name).to_owned()).collect(),
+        valid_after: NOW - 60,
+        valid_before: NOW + 3600,
+        critical_options: BTreeMap::new(),
+        extensions: BTreeMap::new(),
+    }
+}
+
+/// Signs whatever the fields say, without the builder's rules.
+pub(crate) fn raw_certificate(fields: &Fields, ca: &PrivateKey) -> Certificate {
+    let mut blob = fields.encode(&[7; 32], ca.public());
+    let signature = ca.sign(ca.signature_algorithms()[0], &blob).unwrap();
+    blob.put_string(&signature);
+    Certificate::from_blob(&blob).unwrap()
 }
