@@ -110,31 +110,34 @@ impl Peer {
     /// The version that is installed here, as the program tells it.
     #[must_use]
     pub fn version(self) -> String {
+        let debian = |command: &str, option: &str| words(Run::new(program(command)).arg(option));
         match self {
             Self::Ssh(release)
             | Self::Scp(release)
             | Self::ScpLegacy(release)
-            | Self::SftpClient(release) => {
-                first_line(Run::from_words(&release.words("ssh")).arg("-V")).replace(',', "")
-            }
-            Self::Dbclient => first_line(Run::new(program("dbclient")).arg("-V")),
-            Self::Plink => first_line(Run::new(program("plink")).arg("-V")),
-            Self::Psftp => first_line(Run::new(program("psftp")).arg("-V")),
+            | Self::SftpClient(release) => words(Run::from_words(&release.words("ssh")).arg("-V")),
+            Self::Dbclient => debian("dbclient", "-V"),
+            Self::Plink => debian("plink", "-V"),
+            Self::Psftp => debian("psftp", "-V"),
             Self::Paramiko => python_package("paramiko"),
             Self::Asyncssh => python_package("asyncssh"),
             Self::Libssh => python_package("ssh-python"),
             Self::Libssh2 => python_package("ssh2-python"),
-            Self::NodeSsh2 => first_line(
-                Run::new("node")
-                    .args(["-p", "require('ssh2/package.json').version"])
-                    .current_dir(&program::node_folder()),
-            ),
-            Self::Lftp => first_line(Run::new(program("lftp")).arg("--version")),
-            Self::Rclone => first_line(Run::new(program("rclone")).arg("version")),
-            Self::Rsync => first_line(Run::new(program("rsync")).arg("--version")),
-            Self::Git => first_line(Run::new(program("git")).arg("--version")),
-            Self::Sshfs => first_line(Run::new(program("sshfs")).arg("--version")),
-            Self::Vim => first_line(Run::new(program("vim")).arg("--version")),
+            Self::NodeSsh2 => {
+                let tell = ["-p", "require('ssh2/package.json').version"];
+                first_line(Run::new("node").args(tell).current_dir(&program::node_folder()))
+            }
+            Self::Lftp => debian("lftp", "--version"),
+            Self::Rclone => debian("rclone", "--version"),
+            Self::Rsync => debian("rsync", "--version"),
+            Self::Git => debian("git", "--version"),
+            // Its first line is fusermount's.
+            Self::Sshfs => {
+                let told = Run::new(program("sshfs")).arg("--version").success().stdout();
+                let line = told.lines().find(|l| l.starts_with("SSHFS")).unwrap_or_default();
+                line.trim_start_matches("SSHFS version ").to_owned()
+            }
+            Self::Vim => debian("vim", "--version"),
         }
     }
 
@@ -170,15 +173,26 @@ impl Peer {
     }
 }
 
+/// The first word with a digit in it, and the packager's word behind it: `OpenSSH_9.2p1 Debian-2+deb12u10`.
+fn words(run: Run) -> String {
+    let line = first_line(run);
+    let mut words = line.split([' ', ',']).skip_while(|w| !w.contains(|c: char| c.is_ascii_digit()));
+    let version = words.next().unwrap_or(&line);
+    match words.next() {
+        Some(packager) if packager.contains("deb") => format!("{version} {packager}"),
+        _ => version.to_owned(),
+    }
+}
+
+/// The first line that a program prints on either stream.
 fn first_line(run: Run) -> String {
     let finished = run.finish();
     let text = finished.stdout() + &finished.stderr();
-    let line = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim().to_owned();
+    let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default().to_owned();
     assert!(!line.is_empty(), "no version printed\n{finished}");
     line
 }
 
 fn python_package(name: &str) -> String {
-    let code = format!("import importlib.metadata as m; print(m.version({name:?}))");
-    first_line(Run::new(program::python()).args(["-c", &code]))
+    first_line(Run::new(program::python()).arg(program::scripts_folder().join("version.py")).arg(name))
 }
