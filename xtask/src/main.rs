@@ -34,9 +34,9 @@ enum Task {
     Check,
     /// Layers and fences of the crates only
     CheckLayout,
-    /// Runs every peer against the server and writes docs/peer-matrix.md
+    /// Runs every peer against the server and writes docs/peer-matrix.md and docs/ssh-audit-*.txt
     Matrix {
-        /// The server: hop, sshd-9.2 or sshd-10.0 (the page is written for hop only)
+        /// The server: hop, sshd-9.2 or sshd-10.0 (the pages are written for hop only)
         #[arg(long, default_value = "hop")]
         server: String,
     },
