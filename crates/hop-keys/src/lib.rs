@@ -4,11 +4,13 @@
 //! bytes. Nothing here opens a socket, reads the environment or prints.
 
 mod address;
+pub mod agent;
 mod algorithm;
 mod authorized_keys;
 mod certificate;
 mod fingerprint;
 mod identity;
+mod known_hosts;
 mod krl;
 mod lines;
 mod openssh_format;
@@ -32,6 +34,9 @@ pub use certificate::{
 };
 pub use fingerprint::Fingerprint;
 pub use identity::Identity;
+pub use known_hosts::{
+    HostKeyPolicy, HostKeyVerdict, KnownHosts, Location, hashed_known_hosts_line, known_hosts_line,
+};
 pub use krl::{KrlError, RevocationList, Revoked};
 pub use lines::{LineProblem, LineReason};
 pub use private_key::{PrivateKey, PrivateKeyError, SigningError};
