@@ -15,6 +15,7 @@ mod kex;
 mod leg;
 pub mod message;
 mod packet;
+pub mod relay;
 mod transport;
 mod version;
 pub mod wire;

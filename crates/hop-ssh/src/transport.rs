@@ -10,9 +10,11 @@
 //! - a peer that asks for answers and does not read them is cut off, not buffered for.
 
 mod extensions;
+mod host_keys;
 mod rekey;
 
 pub use extensions::PeerExtensions;
+pub(crate) use host_keys::{HOSTKEYS, HOSTKEYS_PROVE};
 
 use crate::buffer::{InBuf, OutBuf};
 use crate::config::{ClientConfig, ServerConfig, Side};
@@ -24,6 +26,7 @@ use crate::message::{self, DisconnectReason};
 use crate::packet::{LONGEST_PACKET, PacketOpener, PacketSealer};
 use crate::version;
 use crate::wire::{Put, Reader};
+use hop_keys::IdentityAlgorithm;
 use rekey::RekeyClock;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -80,6 +83,8 @@ pub(crate) struct Peer {
 pub(crate) struct Established {
     pub(crate) session_id: Vec<u8>,
     pub(crate) host_key: VerifiedHostKey,
+    /// The algorithm that the host key signed with, last time.
+    pub(crate) host_key_algorithm: IdentityAlgorithm,
 }
 
 /// Payloads that wait for the end of a key exchange.
@@ -101,7 +106,7 @@ impl Transport {
     }
 
     fn new(side: Side, now: Instant) -> Result<Self, Error> {
-        let rekey = RekeyClock::new(side.rekey(), now);
+        let rekey = RekeyClock::new(side.rekey(), now)?;
         let mut transport = Self {
             side,
             input: InBuf::default(),
@@ -128,9 +133,9 @@ impl Transport {
         peer: Peer,
         established: Established,
         now: Instant,
-    ) -> Self {
-        let rekey = RekeyClock::new(side.rekey(), now);
-        Self {
+    ) -> Result<Self, Error> {
+        let rekey = RekeyClock::new(side.rekey(), now)?;
+        Ok(Self {
             side,
             input: InBuf::default(),
             output: OutBuf::default(),
@@ -141,7 +146,7 @@ impl Transport {
             established: Some(established),
             held: Held::default(),
             rekey,
-        }
+        })
     }
 
     /// Where received bytes are put.
@@ -435,10 +440,12 @@ impl Transport {
             let problem = crate::error::Malformed::TrailingBytes { count: payload.len() - 1 };
             return Err(Error::Malformed { number: message::NEWKEYS, problem });
         }
-        let established = self.established.take().unwrap_or_else(|| Established {
+        let mut established = self.established.take().unwrap_or_else(|| Established {
             session_id: outcome.exchange_hash.clone(),
             host_key: outcome.host_key.clone(),
+            host_key_algorithm: outcome.negotiated.host_key,
         });
+        established.host_key_algorithm = outcome.negotiated.host_key;
         let (client_to_server, server_to_client) = outcome.derive(&established.session_id);
         let receiving = if self.side.is_server() { client_to_server } else { server_to_client };
         self.opener.protection = Protection::new(receiving, Direction::Receive)?;

@@ -6,6 +6,7 @@ use super::requests::{ChannelRequest, GlobalRequest};
 use super::{Arrival, AwaitedReply, Engine, GlobalReply, OpenRefused};
 use crate::error::{Error, InMessage, Malformed};
 use crate::message::{self, OpenFailure};
+use crate::transport::HOSTKEYS_PROVE;
 use crate::wire::{Put, Reader};
 use std::time::Instant;
 
@@ -98,6 +99,14 @@ impl Engine {
             if want_reply {
                 self.globals.owed.push(Err(()));
             }
+            return self.send_global_replies();
+        }
+        if name == HOSTKEYS_PROVE && want_reply {
+            let proofs = match self.leg.transport() {
+                Some(transport) => transport.prove_host_keys(reader.rest())?,
+                None => None,
+            };
+            self.globals.owed.push(proofs.ok_or(()));
             return self.send_global_replies();
         }
         let request = GlobalRequest::read(name, reader.rest()).in_message(number)?;

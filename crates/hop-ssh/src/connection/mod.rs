@@ -19,15 +19,15 @@ mod window;
 pub use channel::Stream;
 pub use kinds::{ChannelKind, TcpEnds};
 pub(crate) use outbound::{Read, Written};
-pub(crate) use replies::Ticket;
+pub(crate) use replies::{OwedReplies, Ticket};
 
 pub use requests::{ChannelRequest, ExitSignal, GlobalRequest, PtyRequest, WindowSize, X11Request};
 
 use crate::error::Error;
 use crate::leg::Leg;
 use crate::message::{DisconnectReason, OpenFailure};
+use crate::transport::Transport;
 use channel::{Channel, wake};
-use replies::OwedReplies;
 use schedule::Schedule;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -138,6 +138,14 @@ impl Engine {
             keepalive: Keepalive { last_heard: now, unanswered: 0 },
             ended: None,
             wakers: EngineWakers::default(),
+        }
+    }
+
+    /// Announces our host keys, if we are a server and the peer knows what that means.
+    pub(crate) fn announce_host_keys(&mut self) -> Result<(), Error> {
+        match self.leg.transport().and_then(Transport::host_keys_announcement) {
+            Some(payload) => self.leg.send(&payload, &[]),
+            None => Ok(()),
         }
     }
 

@@ -51,6 +51,7 @@ pub(super) fn start<IO: AsyncRead + AsyncWrite + Unpin>(
         received: AtomicU64::new(0),
         sent: AtomicU64::new(0),
     });
+    shared.with(Engine::announce_host_keys);
     let connection = Connection { shared: shared.clone() };
     (connection, Arrivals { shared: shared.clone() }, Driver::new(io, shared))
 }

@@ -8,10 +8,12 @@ mod channel;
 mod connection;
 mod login;
 mod pump;
+mod relay;
 mod wire;
 
 pub use channel::{Channel, ChannelReader, ChannelRequests, ChannelWriter, IncomingChannelRequest};
 pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, IncomingOpen, OpenError};
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};
 pub use pump::{Driver, Traffic};
+pub use relay::RelayDriver;
 pub use wire::prepare_tcp;

@@ -1,6 +1,7 @@
 //! When keys are due for replacement, and when an exchange has taken too long.
 
 use crate::config::RekeyLimits;
+use crate::crypto;
 use crate::crypto::cipher::Cipher;
 use crate::error::Error;
 use crate::packet::{KeyUse, PacketOpener, PacketSealer};
@@ -21,8 +22,15 @@ pub(super) struct RekeyClock {
 }
 
 impl RekeyClock {
-    pub(super) fn new(limits: RekeyLimits, now: Instant) -> Self {
-        Self { limits, enabled: false, last: now, exchange_since: now }
+    /// Takes up to an eighth off the limits by chance, so that the two legs of a relay, which carry the
+    /// same bytes, do not come due together.
+    pub(super) fn new(mut limits: RekeyLimits, now: Instant) -> Result<Self, Error> {
+        let mut chance = [0];
+        crypto::random(&mut chance)?;
+        let [chance] = chance;
+        limits.bytes = limits.bytes.map(|bytes| bytes - bytes / 8 * u64::from(chance) / 256);
+        limits.time -= limits.time / 8 * u32::from(chance) / 256;
+        Ok(Self { limits, enabled: false, last: now, exchange_since: now })
     }
 
     pub(super) fn enable(&mut self) {

@@ -10,7 +10,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Logs in to a new sshd; the connection, and what must stay alive with it.
-async fn log_in(dir: &TempDir, algorithm: KeyAlgorithm, rekey: RekeyLimits, more: &str) -> (Sshd, Connection) {
+async fn log_in(
+    dir: &TempDir,
+    algorithm: KeyAlgorithm,
+    rekey: RekeyLimits,
+    more: &str,
+) -> (Sshd, Connection) {
     let host = key(KeyAlgorithm::Ed25519);
     let user = key(algorithm);
     let (sshd, stream) = Sshd::start(dir, &host, &user, more);
@@ -91,6 +96,8 @@ fn a_refused_key_is_an_error_that_says_what_would_do() {
         let other = key(KeyAlgorithm::Ed25519);
         let offers = [Offer::Key(Identity::Key(other.public().clone()))];
         let refused = login.authenticate(&nix_user(), offers, &mut Keys(vec![other])).await.err().unwrap();
-        assert!(matches!(&refused, Error::AuthenticationRefused { remaining } if remaining.contains("publickey")));
+        assert!(
+            matches!(&refused, Error::AuthenticationRefused { remaining } if remaining.contains("publickey"))
+        );
     });
 }

@@ -69,7 +69,9 @@ async fn serve(stream: TcpStream, config: Arc<ServerConfig>, allowed: hop_keys::
     let Ok(mut login) = ServerLogin::accept(stream, config, 6).await else { return };
     let client = loop {
         match login.next_question().await {
-            Ok(Question::Probe(query)) if *query.identity.key() == allowed => login.encourage().await.unwrap(),
+            Ok(Question::Probe(query)) if *query.identity.key() == allowed => {
+                login.encourage().await.unwrap()
+            }
             Ok(Question::Login(key)) if *key.identity().key() == allowed => {
                 break login.admit(key).await.unwrap();
             }
@@ -170,7 +172,12 @@ impl Sshd {
     }
 
     /// Starts sshd for one connection; the stream to speak to it.
-    pub fn start(dir: &TempDir, host_key: &PrivateKey, user_key: &PrivateKey, more: &str) -> (Self, TcpStream) {
+    pub fn start(
+        dir: &TempDir,
+        host_key: &PrivateKey,
+        user_key: &PrivateKey,
+        more: &str,
+    ) -> (Self, TcpStream) {
         let host = dir.write("host_key", &host_key.to_openssh("host"));
         let authorized = dir.write("authorized_keys", &user_key.public().to_line("test"));
         let config = dir.write(

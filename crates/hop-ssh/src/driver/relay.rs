@@ -1,0 +1,197 @@
+//! Runs a relay between two byte streams.
+
+use super::wire::{GOODBYE, now, poll_read, poll_write};
+use crate::error::Error;
+use crate::leg::Leg;
+use crate::message::DisconnectReason;
+use crate::relay::{Relay, RelayError, Side};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+/// How long what one side sent before it left may take to reach the other.
+const DELIVERY: Duration = Duration::from_secs(5);
+/// How many rounds before other tasks get their turn.
+const ROUNDS_PER_TURN: usize = 8;
+
+/// A running relay. Dropping it cuts both sides.
+pub struct RelayDriver<C, S> {
+    relay: Relay,
+    client: C,
+    server: S,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<C, S> RelayDriver<C, S>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Takes the streams that the relay's legs run on.
+    pub fn new(relay: Relay, client: C, server: S) -> Self {
+        Self { relay, client, server, timer: Box::pin(tokio::time::sleep(GOODBYE)) }
+    }
+
+    /// The relay, to ask it for its figures.
+    pub fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// Runs until one side leaves or fails, or `stop` says why to end it; then both are ended in order.
+    ///
+    /// Returns which side ended it (`None` for `stop`) and how.
+    pub async fn run(
+        &mut self,
+        stop: impl Future<Output = (DisconnectReason, String)>,
+    ) -> (Option<Side>, Error) {
+        let ended = {
+            let mut stop = std::pin::pin!(stop);
+            poll_fn(|cx| {
+                if let Poll::Ready((reason, description)) = stop.as_mut().poll(cx) {
+                    return Poll::Ready((None, Error::Disconnecting { reason, description }));
+                }
+                match self.poll(cx) {
+                    Err(RelayError { side, error }) => Poll::Ready((Some(side), error)),
+                    Ok(()) => Poll::Pending,
+                }
+            })
+            .await
+        };
+        self.finish(&ended).await;
+        ended
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
+        for _round in 0..ROUNDS_PER_TURN {
+            self.relay.process(now())?;
+            let wrote = self.send(cx, Side::Client)? | self.send(cx, Side::Server)?;
+            let read = self.receive(cx, Side::Client)? | self.receive(cx, Side::Server)?;
+            if !wrote && !read {
+                return self.poll_timer(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, side: Side) -> Result<bool, RelayError> {
+        let Self { relay, client, server, .. } = self;
+        let mut wrote = false;
+        loop {
+            let output = relay.leg(side).output();
+            if output.is_empty() {
+                return Ok(wrote);
+            }
+            let written = match side {
+                Side::Client => poll_write(Pin::new(&mut *client), cx, output),
+                Side::Server => poll_write(Pin::new(&mut *server), cx, output),
+            };
+            match written {
+                Poll::Ready(Ok(_)) => wrote = true,
+                Poll::Ready(Err(error)) => return Err(RelayError { side, error: error.into() }),
+                Poll::Pending => return Ok(wrote),
+            }
+        }
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, side: Side) -> Result<bool, RelayError> {
+        if !self.relay.wants_read(side) {
+            return Ok(false);
+        }
+        let input = self.relay.leg(side).input();
+        let read = match side {
+            Side::Client => poll_read(Pin::new(&mut self.client), cx, input),
+            Side::Server => poll_read(Pin::new(&mut self.server), cx, input),
+        };
+        match read {
+            Poll::Ready(Ok(0)) => Err(RelayError { side, error: Error::Closed }),
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(RelayError { side, error: error.into() }),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
+        while let Some(deadline) = self.relay.deadline() {
+            let deadline = tokio::time::Instant::from_std(deadline);
+            if self.timer.deadline() != deadline {
+                self.timer.as_mut().reset(deadline);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            self.relay.on_time(now())?;
+            self.send(cx, Side::Client)?;
+            self.send(cx, Side::Server)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers what the leaving side had sent, then says goodbye to both.
+    async fn finish(&mut self, ended: &(Option<Side>, Error)) {
+        let (side, error) = ended;
+        // What one side sent before it left still reaches the other, within bounds.
+        let delivery = poll_fn(|cx| self.poll_delivery(cx, *side));
+        let _ = tokio::time::timeout(DELIVERY, delivery).await;
+        for leg in [Side::Client, Side::Server] {
+            let goodbye = match side {
+                Some(at_fault) if *at_fault != leg => Some(far_end_left(error)),
+                _ => error.disconnect(),
+            };
+            if let Some((reason, description)) = goodbye {
+                // If it does not fit, closing the socket says it too.
+                let _ = self.relay.leg(leg).send_disconnect(reason, &description);
+            }
+        }
+        let goodbyes = poll_fn(|cx| {
+            let client = poll_goodbye(cx, &mut self.client, self.relay.leg(Side::Client));
+            let server = poll_goodbye(cx, &mut self.server, self.relay.leg(Side::Server));
+            if client.is_ready() && server.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = tokio::time::timeout(GOODBYE, goodbyes).await;
+    }
+
+    fn poll_delivery(&mut self, cx: &mut Context<'_>, left: Option<Side>) -> Poll<()> {
+        let Some(left) = left else { return Poll::Ready(()) };
+        loop {
+            let more = self.relay.process(now()).is_ok() && !self.relay.wants_read(left);
+            let wrote = match self.send(cx, left.other()) {
+                Ok(wrote) => wrote,
+                Err(_) => return Poll::Ready(()),
+            };
+            if self.relay.leg(left.other()).output().is_empty() && !more {
+                return Poll::Ready(());
+            }
+            if !wrote {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// What the remaining side is told when the other one left.
+fn far_end_left(error: &Error) -> (DisconnectReason, String) {
+    match error {
+        Error::Disconnected { reason, description } => (*reason, description.clone()),
+        Error::Closed | Error::Io(_) => {
+            (DisconnectReason::ConnectionLost, "the other end of the connection is gone".to_owned())
+        }
+        other => (DisconnectReason::ByApplication, format!("the other end failed: {other}")),
+    }
+}
+
+fn poll_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    io: &mut IO,
+    leg: &mut Leg,
+) -> Poll<Result<(), Error>> {
+    while !leg.output().is_empty() {
+        ready!(poll_write(Pin::new(&mut *io), cx, leg.output()))?;
+    }
+    ready!(Pin::new(&mut *io).poll_flush(cx))?;
+    ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
+    Poll::Ready(Ok(()))
+}

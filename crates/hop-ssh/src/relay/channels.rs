@@ -1,0 +1,116 @@
+//! The channels that cross a relay: enough to count them, to know what was granted on them, and no more.
+//! Numbers and windows are the two peers' own.
+
+use super::policy::{Asked, Side};
+use std::collections::{HashMap, VecDeque};
+
+/// All channels of one relayed connection.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    /// By the number of the side that opens: not confirmed yet.
+    opening: HashMap<(Side, u32), ()>,
+    /// By the number that each side gave it.
+    by_number: HashMap<(Side, u32), Ends>,
+    pending: usize,
+}
+
+/// What is known of a channel from one side: the other side's number, and what this side asked for.
+#[derive(Debug)]
+struct Ends {
+    other: u32,
+    /// Requests of this side that want a reply, oldest first.
+    asked: VecDeque<Asked>,
+    /// This side has closed it.
+    closed: bool,
+}
+
+impl Channels {
+    /// Channels open or being opened.
+    pub(super) fn count(&self) -> usize {
+        self.opening.len() + self.by_number.len() / 2
+    }
+
+    /// Requests on channels that wait for their reply.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(super) fn opening(&mut self, opener: Side, number: u32) {
+        self.opening.insert((opener, number), ());
+    }
+
+    /// `confirmer` confirms the channel that the other side opened as `theirs`, and calls it `ours`.
+    pub(super) fn confirmed(&mut self, confirmer: Side, theirs: u32, ours: u32) -> bool {
+        if self.opening.remove(&(confirmer.other(), theirs)).is_none() {
+            return false;
+        }
+        let ends = |other| Ends { other, asked: VecDeque::new(), closed: false };
+        self.by_number.insert((confirmer, ours), ends(theirs));
+        self.by_number.insert((confirmer.other(), theirs), ends(ours));
+        true
+    }
+
+    pub(super) fn refused(&mut self, refuser: Side, theirs: u32) -> bool {
+        self.opening.remove(&(refuser.other(), theirs)).is_some()
+    }
+
+    /// `from` asks for something on the channel that the other side calls `recipient`.
+    pub(super) fn asked(&mut self, from: Side, recipient: u32, asked: Asked) -> bool {
+        let Some(ends) = self.mine(from, recipient) else { return false };
+        ends.asked.push_back(asked);
+        self.pending += 1;
+        true
+    }
+
+    /// `from` replies on the channel that the other side calls `recipient`: what was asked.
+    pub(super) fn replied(&mut self, from: Side, recipient: u32) -> Option<Asked> {
+        let asked = self.by_number.get_mut(&(from.other(), recipient))?.asked.pop_front()?;
+        self.pending -= 1;
+        Some(asked)
+    }
+
+    /// `from` closes the channel that the other side calls `recipient`.
+    pub(super) fn closed(&mut self, from: Side, recipient: u32) {
+        let Some(ends) = self.mine(from, recipient) else { return };
+        ends.closed = true;
+        let mine = self.by_number.get(&(from.other(), recipient)).map(|other| other.other);
+        let both = self.by_number.get(&(from.other(), recipient)).is_some_and(|other| other.closed);
+        if let (true, Some(mine)) = (both, mine) {
+            for key in [(from, mine), (from.other(), recipient)] {
+                if let Some(ends) = self.by_number.remove(&key) {
+                    self.pending -= ends.asked.len();
+                }
+            }
+        }
+    }
+
+    /// The entry of `from` for the channel that the other side calls `recipient`.
+    fn mine(&mut self, from: Side, recipient: u32) -> Option<&mut Ends> {
+        let number = self.by_number.get(&(from.other(), recipient))?.other;
+        self.by_number.get_mut(&(from, number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_lives_from_open_to_both_closes() {
+        let mut channels = Channels::default();
+        channels.opening(Side::Client, 0);
+        assert_eq!(channels.count(), 1);
+        assert!(channels.confirmed(Side::Server, 0, 7));
+        assert!(!channels.confirmed(Side::Server, 0, 7));
+        assert_eq!(channels.count(), 1);
+        assert!(channels.asked(Side::Client, 7, Asked::Agent));
+        assert!(channels.asked(Side::Client, 7, Asked::Other));
+        assert!(!channels.asked(Side::Client, 0, Asked::Other));
+        assert_eq!(channels.replied(Side::Server, 0), Some(Asked::Agent));
+        assert_eq!(channels.pending(), 1);
+        channels.closed(Side::Server, 0);
+        assert_eq!(channels.count(), 1);
+        channels.closed(Side::Client, 7);
+        assert_eq!((channels.count(), channels.pending()), (0, 0));
+    }
+}
