@@ -48,8 +48,8 @@ fn trixie_words() -> Vec<OsString> {
         add(&["--bind".as_ref(), shared.as_ref(), shared.as_ref()]);
     }
     add(&["--ro-bind".as_ref(), regress.as_ref(), regress.as_ref()]);
-    for accounts in ["/etc/passwd", "/etc/group", "/etc/shadow"] {
-        add(&["--ro-bind-try".as_ref(), accounts.as_ref(), accounts.as_ref()]);
+    for file in ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/hosts"] {
+        add(&["--ro-bind-try".as_ref(), file.as_ref(), file.as_ref()]);
     }
     // sshd wants its empty folder, owned by root.
     add(&["--tmpfs".as_ref(), "/run".as_ref(), "--dir".as_ref(), "/run/sshd".as_ref()]);

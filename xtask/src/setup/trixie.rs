@@ -6,7 +6,7 @@ use super::debian;
 use crate::tool::{Error, is_root, run};
 
 /// The packages that come on top of the smallest tree. What the server side of a test may be asked to run is among them.
-const PACKAGES: &str = "openssh-client,openssh-server,openssh-sftp-server,xauth";
+const PACKAGES: &str = "openssh-client,openssh-server,openssh-sftp-server,git,rsync,xauth";
 
 /// Makes the tree with debootstrap unless it is complete.
 pub(super) fn unpack() -> Result<(), Error> {
