@@ -1,0 +1,1 @@
+//! The SFTP client: to be written.
