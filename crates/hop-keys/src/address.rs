@@ -95,6 +95,16 @@ struct Pattern {
 }
 
 impl PatternList {
+    /// Reads the host names of a known_hosts line, in which nothing means a network.
+    pub(crate) fn of_hosts(text: &str) -> Self {
+        let pattern = |entry: &str| {
+            let (negated, wildcard) = entry.strip_prefix('!').map_or((false, entry), |rest| (true, rest));
+            Pattern { negated, wildcard: wildcard.to_ascii_lowercase(), network: None }
+        };
+        Self(text.split(',').map(pattern).collect())
+    }
+
+    /// Reads the value of `from=`.
     pub(crate) fn parse(text: &str) -> Result<Self, PatternError> {
         let patterns = text.split(',').map(|entry| {
             let (negated, entry) = match entry.strip_prefix('!') {

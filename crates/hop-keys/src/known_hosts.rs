@@ -248,7 +248,7 @@ fn split_word(text: &str) -> (&str, &str) {
 impl Hosts {
     fn parse(text: &str) -> Result<Self, LineReason> {
         let Some(hashed) = text.strip_prefix('|') else {
-            return Ok(Self::Patterns(PatternList::parse(text)?));
+            return Ok(Self::Patterns(PatternList::of_hosts(text)));
         };
         let decoded = hashed.strip_prefix("1|").and_then(|hashed| {
             let (salt, hash) = hashed.split_once('|')?;

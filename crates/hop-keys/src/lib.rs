@@ -8,6 +8,7 @@ pub mod agent;
 mod algorithm;
 mod authorized_keys;
 mod certificate;
+mod files;
 mod fingerprint;
 mod identity;
 mod known_hosts;
@@ -16,6 +17,8 @@ mod lines;
 mod openssh_format;
 mod pem;
 mod private_key;
+#[cfg(test)]
+mod properties;
 mod public_key;
 mod rsa_numbers;
 mod signature;
@@ -31,6 +34,10 @@ pub use certificate::{
     Certificate, CertificateBuilder, CertificateKind, CertificateOption, CertificatePolicy,
     CertificateRefusal, CertificateSignatureError, IssueError, JudgedCertificate, JudgedHostCertificate,
     Permit, UnsignedCertificate,
+};
+pub use files::{
+    FileError, FileProblem, load_authorized_keys, load_ca_keys, load_certificate, load_private_key,
+    load_revocation_list, save_private_key,
 };
 pub use fingerprint::Fingerprint;
 pub use identity::Identity;

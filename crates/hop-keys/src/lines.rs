@@ -2,7 +2,6 @@
 //!
 //! What must stay true: one bad line is reported with its number and spoils no other line.
 
-use crate::address::PatternError;
 use crate::authorized_keys::OptionError;
 use crate::public_key::KeyError;
 
@@ -34,9 +33,6 @@ pub enum LineReason {
     /// One of its options is unknown or broken.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// Its host patterns are broken.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
     /// A known_hosts line begins with a marker that we do not know.
     #[error("marker \"{marker}\" is neither @cert-authority nor @revoked")]
     Marker {

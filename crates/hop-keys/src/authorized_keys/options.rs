@@ -41,11 +41,11 @@ impl Default for LineOptions {
 }
 
 impl LineOptions {
-    /// Reads a comma-separated list of options; of contradicting flags the last counts.
+    /// Reads a comma-separated list of options; of contradicting flags the last counts. Superfluous commas are harmless.
     pub(super) fn parse(text: &str) -> Result<Self, OptionError> {
         let mut options = Self::default();
-        let mut rest = text;
-        loop {
+        let mut rest = text.trim_start_matches(',');
+        while !rest.is_empty() {
             let end = rest.find([',', '=']).unwrap_or(rest.len());
             let (name, tail) = rest.split_at(end);
             let name = name.to_ascii_lowercase();
@@ -60,13 +60,16 @@ impl LineOptions {
                     tail
                 }
             };
-            rest = match rest.strip_prefix(',') {
-                Some("") => return Err(OptionError::Unknown { name: String::new() }),
-                Some(next) => next,
-                None if rest.is_empty() => return Ok(options),
-                None => return Err(OptionError::Unknown { name: printable(rest.as_bytes()) }),
-            };
+            if !rest.is_empty() && !rest.starts_with(',') {
+                return Err(OptionError::Unknown { name: printable(rest.as_bytes()) });
+            }
+            rest = rest.trim_start_matches(',');
         }
+        // sshd lets nobody in by such a line: whoever wrote it meant it for a CA.
+        if options.principals.is_some() && !options.cert_authority {
+            return Err(OptionError::PrincipalsOfPlainKey);
+        }
+        Ok(options)
     }
 
     fn set_flag(&mut self, name: &str) -> Result<(), OptionError> {
@@ -115,7 +118,8 @@ impl LineOptions {
             "permitopen" => push(&mut self.open, OpenRule::parse(&value)?, "permitopen")?,
             "permitlisten" => push(&mut self.listen, ListenRule::parse(&value)?, "permitlisten")?,
             // We have no tun devices, so there is nothing that a line could force.
-            "tunnel" => {}
+            "tunnel" if value == "any" || value.parse::<u32>().is_ok() => {}
+            "tunnel" => return Err(OptionError::Tunnel { text: printable(value.as_bytes()) }),
             _ => return Err(OptionError::Unknown { name: printable(name.as_bytes()) }),
         }
         Ok(())
@@ -252,6 +256,15 @@ pub enum OptionError {
         /// The value, escaped.
         text: String,
     },
+    /// `tunnel` cannot be read.
+    #[error("tunnel \"{text}\" is neither a number nor any")]
+    Tunnel {
+        /// The value, escaped.
+        text: String,
+    },
+    /// `principals` on a line that trusts no CA.
+    #[error("principals has a meaning only together with cert-authority")]
+    PrincipalsOfPlainKey,
     /// `permitopen` or `permitlisten` cannot be read.
     #[error(transparent)]
     Rule(#[from] RuleError),

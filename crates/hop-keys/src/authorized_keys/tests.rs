@@ -53,6 +53,7 @@ fn flags() {
         ("restrict,agent-forwarding,x11-forwarding,user-rc,pty,port-forwarding", all()),
         ("tunnel=\"0\"", all()),
         ("tunnel=\"any\",pty", all()),
+        (",no-pty,,no-user-rc,", Permissions { pty: false, user_rc: false, ..all() }),
     ];
     for (options, expected) in table {
         assert_eq!(grant(options).unwrap().permissions(), expected, "{options}");
@@ -96,9 +97,9 @@ fn lines_that_are_not_understood_grant_nothing() {
         ("no-such-option", "option \"no-such-option\" is unknown"),
         ("no-restrict", "option \"no-restrict\" is unknown"),
         ("no-cert-authority", "option \"no-cert-authority\" is unknown"),
-        ("pty,", "option \"\" is unknown"),
-        (",pty", "option \"\" is unknown"),
-        ("pty,,pty", "option \"\" is unknown"),
+        ("tunnel=\"x\"", "tunnel \"x\" is neither"),
+        ("principals=\"a\"", "principals has a meaning only together with cert-authority"),
+        ("=\"x\"", "option \"\" is unknown"),
         ("command=x", "the value of command is not in double quotes"),
         ("command=\"x", "is not in double quotes"),
         ("command=\"x\"y", "option \"y\" is unknown"),

@@ -149,7 +149,7 @@ impl Certificate {
     }
 
     /// Judges it as a server's proof of being `host` (lower case, without port). Principals of host certificates may
-    /// have wildcards. `policy.cas` are the CAs that known_hosts trusts for this host.
+    /// have wildcards, as in OpenSSH since 10.3. `policy.cas` are the CAs that known_hosts trusts for this host.
     pub fn judge_host(
         &self,
         policy: &CertificatePolicy<'_>,

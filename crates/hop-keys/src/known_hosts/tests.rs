@@ -49,6 +49,8 @@ fn names_patterns_and_ports() {
         ("h", "h", 2222, "known 1"),
         ("[::1]:2222", "::1", 2222, "known 1"),
         ("fe80::1", "fe80::1", 22, "known 1"),
+        ("a,,h,10.0.0.1/8", "h", 22, "known 1"),
+        ("10.0.0.0/8", "10.0.0.1", 22, "unknown"),
     ];
     for &(hosts, host, port, expected) in table {
         let known = read(&format!("{hosts} {line} comment\n"));
@@ -187,7 +189,7 @@ fn bad_lines_are_reported_and_skipped() {
     let key = key();
     let line = key.public().to_line("");
     let text = format!(
-        "@unknown h {line}\n|1|x|y {line}\n|2|a {line}\nh ssh-ed25519\na,,b {line}\nh 1024 35 1234\nh {line}\n"
+        "@unknown h {line}\n|1|x|y {line}\n|2|a {line}\nh ssh-ed25519\nh\u{fffd} {line}\nh 1024 35 1234\nh {line}\n"
     );
     let mut known = KnownHosts::new();
     let problems = known.add(Path::new("f"), text.as_bytes());

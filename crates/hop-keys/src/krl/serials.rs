@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn ranges_merge_when_they_overlap_or_touch() {
-        let table: &[(&[(u64, u64)], &[(u64, u64)])] = &[
+        type Ranges = &'static [(u64, u64)];
+        let table: &[(Ranges, Ranges)] = &[
             (&[(5, 5), (7, 7)], &[(5, 5), (7, 7)]),
             (&[(5, 5), (6, 6)], &[(5, 6)]),
             (&[(6, 6), (5, 5)], &[(5, 6)]),

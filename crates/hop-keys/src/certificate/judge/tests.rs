@@ -442,7 +442,8 @@ fn revocation_is_part_of_the_verdict() {
 #[test]
 fn host_certificates() {
     let lab = lab();
-    let table: &[(&str, fn(&mut Fields), &str)] = &[
+    type HostCase = (&'static str, fn(&mut Fields), &'static str);
+    let table: &[HostCase] = &[
         ("host.example.org", |_| {}, ""),
         ("HOST.example.org", |_| {}, ""),
         ("other.example.org", |_| {}, "certificate does not contain an authorized principal"),
