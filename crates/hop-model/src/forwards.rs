@@ -4,9 +4,10 @@
 //! conjunction of lists, because two wildcard patterns have no single pattern as their meet.
 
 use crate::wildcard::wildcard_match;
+use serde::{Deserialize, Serialize};
 
 /// A port as a rule names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PortRule {
     /// `*`: every port.
     Any,
@@ -34,7 +35,8 @@ impl PortRule {
 }
 
 /// One `permitopen` value: a literal host (or `*` for all of them) and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenRule {
     host: String,
     port: PortRule,
@@ -54,7 +56,8 @@ impl OpenRule {
 }
 
 /// One `permitlisten` value: a host pattern and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ListenRule {
     /// Lower case, since listen addresses are compared without case.
     pattern: String,
@@ -80,7 +83,7 @@ impl ListenRule {
 }
 
 /// Where a session may open connections to (`-L`, `-D`, `-W`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PermitOpen {
     /// Everywhere, unix sockets too.
     Any,
@@ -120,7 +123,7 @@ impl PermitOpen {
 }
 
 /// Where a session may have the server listen (`-R`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PermitListen {
     /// Everywhere, unix sockets too.
     Any,

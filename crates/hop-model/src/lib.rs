@@ -4,7 +4,9 @@
 mod forwards;
 mod permissions;
 mod wildcard;
+mod word;
 
 pub use forwards::{ListenRule, OpenRule, PermitListen, PermitOpen, PortRule, RuleError};
 pub use permissions::{CommandConflict, Permissions};
 pub use wildcard::wildcard_match;
+pub use word::{Word, WordError};

@@ -4,9 +4,11 @@
 //! What must stay true: `intersect` never grants what one side refuses.
 
 use crate::forwards::{PermitListen, PermitOpen};
+use serde::{Deserialize, Serialize};
 
 /// What an authenticated session may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Permissions {
     /// A terminal may be allocated.
     pub pty: bool,

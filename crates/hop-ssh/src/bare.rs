@@ -7,9 +7,9 @@
 
 use crate::buffer::{InBuf, OutBuf};
 use crate::error::Error;
-use crate::message;
+use crate::message::{self, DisconnectReason};
 use crate::packet::LONGEST_PACKET;
-use crate::transport::{LONGEST_BACKLOG, Payload, read_disconnect};
+use crate::transport::{LONGEST_BACKLOG, Payload, disconnect, read_disconnect};
 
 const GREETING: &[u8] = b"HOP-BARE-1\n";
 
@@ -40,6 +40,15 @@ impl BareTransport {
         let mut output = OutBuf::default();
         output.tail().extend_from_slice(GREETING);
         Self { input: InBuf::default(), output, greeted: false, sequence: 0 }
+    }
+
+    /// Whether the peer's greeting has come, and the sequence number; for state that moves.
+    pub(crate) fn progress(&self) -> (bool, u32) {
+        (self.greeted, self.sequence)
+    }
+
+    pub(crate) fn resumed(greeted: bool, sequence: u32) -> Self {
+        Self { input: InBuf::default(), output: OutBuf::default(), greeted, sequence }
     }
 
     pub(crate) fn input(&mut self) -> &mut InBuf {
@@ -89,6 +98,14 @@ impl BareTransport {
 
     pub(crate) fn payload(&self, payload: &Payload) -> &[u8] {
         self.input.slice(&payload.range)
+    }
+
+    pub(crate) fn send_disconnect(
+        &mut self,
+        reason: DisconnectReason,
+        description: &str,
+    ) -> Result<(), Error> {
+        self.send(&disconnect(reason, description), &[])
     }
 
     pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {

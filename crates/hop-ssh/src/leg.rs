@@ -94,13 +94,7 @@ impl Leg {
     pub fn send_disconnect(&mut self, reason: DisconnectReason, description: &str) -> Result<(), Error> {
         match self {
             Self::Sealed(transport) => transport.send_disconnect(reason, description),
-            Self::Bare(transport) => {
-                let mut goodbye = vec![message::DISCONNECT];
-                goodbye.put_uint32(reason.code());
-                goodbye.put_string(description);
-                goodbye.put_string("");
-                transport.send(&goodbye, &[])
-            }
+            Self::Bare(transport) => transport.send_disconnect(reason, description),
         }
     }
 

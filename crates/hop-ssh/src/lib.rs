@@ -11,6 +11,7 @@ pub mod connection;
 mod crypto;
 pub mod driver;
 mod error;
+pub mod export;
 mod kex;
 mod leg;
 pub mod message;

@@ -73,6 +73,12 @@ pub const PING: u8 = 192;
 /// SSH2_MSG_PONG (OpenSSH PROTOCOL, section 1.8).
 pub const PONG: u8 = 193;
 
+/// The gateway's word, first on a bare transport; the range from 192 is for local extensions
+/// (RFC 4250 section 4.1.2).
+pub const WORD: u8 = 200;
+/// The endpoint has taken the gateway's word.
+pub const WORD_TAKEN: u8 = 201;
+
 /// Why a connection was ended (RFC 4253 section 11.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the RFC's own")]

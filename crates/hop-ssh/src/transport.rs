@@ -61,6 +61,9 @@ pub struct Transport {
     pub(crate) output: OutBuf,
     pub(crate) opener: PacketOpener,
     pub(crate) sealer: PacketSealer,
+    /// Our identification without line end. Every key exchange covers it, so it stays the same when the
+    /// transport moves to a program of another version.
+    pub(crate) identification: Vec<u8>,
     pub(crate) peer: Peer,
     exchange: Option<Exchange>,
     pub(crate) established: Option<Established>,
@@ -107,8 +110,10 @@ impl Transport {
 
     fn new(side: Side, now: Instant) -> Result<Self, Error> {
         let rekey = RekeyClock::new(side.rekey(), now)?;
+        let identification = version::identification(side.software());
         let mut transport = Self {
             side,
+            identification,
             input: InBuf::default(),
             output: OutBuf::default(),
             opener: PacketOpener::new(),
@@ -119,15 +124,15 @@ impl Transport {
             held: Held::default(),
             rekey,
         };
-        let mut line = version::identification(transport.side.software());
-        line.extend_from_slice(b"\r\n");
-        transport.output.tail().extend_from_slice(&line);
+        transport.output.tail().extend_from_slice(&transport.identification);
+        transport.output.tail().extend_from_slice(b"\r\n");
         transport.send_init(now)?;
         Ok(transport)
     }
 
     pub(crate) fn resume(
         side: Side,
+        identification: Vec<u8>,
         opener: PacketOpener,
         sealer: PacketSealer,
         peer: Peer,
@@ -137,6 +142,7 @@ impl Transport {
         let rekey = RekeyClock::new(side.rekey(), now)?;
         Ok(Self {
             side,
+            identification,
             input: InBuf::default(),
             output: OutBuf::default(),
             opener,
@@ -269,11 +275,7 @@ impl Transport {
 
     /// Sends SSH_MSG_DISCONNECT. It may go out in the middle of a key exchange.
     pub fn send_disconnect(&mut self, reason: DisconnectReason, description: &str) -> Result<(), Error> {
-        let mut goodbye = vec![message::DISCONNECT];
-        goodbye.put_uint32(reason.code());
-        goodbye.put_string(description);
-        goodbye.put_string("");
-        self.seal(&goodbye, &[])
+        self.seal(&disconnect(reason, description), &[])
     }
 
     /// Whether our keys are due for replacement and no exchange is under way.
@@ -459,7 +461,7 @@ impl Transport {
     }
 
     fn identifications(&self) -> Identifications {
-        let ours = version::identification(self.side.software());
+        let ours = self.identification.clone();
         let theirs = self.peer.identification.clone().unwrap_or_default();
         match self.side {
             Side::Server(_) => Identifications { client: theirs, server: ours },
@@ -483,6 +485,15 @@ impl Peer {
     pub(crate) fn is_strict(&self) -> bool {
         self.strict
     }
+}
+
+/// SSH_MSG_DISCONNECT (RFC 4253 section 11.1).
+pub(crate) fn disconnect(reason: DisconnectReason, description: &str) -> Vec<u8> {
+    let mut payload = vec![message::DISCONNECT];
+    payload.put_uint32(reason.code());
+    payload.put_string(description);
+    payload.put_string("");
+    payload
 }
 
 pub(crate) fn read_disconnect(payload: &[u8]) -> Result<Error, Error> {

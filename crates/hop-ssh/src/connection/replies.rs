@@ -17,9 +17,29 @@ pub(crate) struct OwedReplies<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
+impl Ticket {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl<R> OwedReplies<R> {
     pub(crate) fn new(most: usize) -> Self {
         Self { first: 0, slots: VecDeque::new(), most }
+    }
+
+    /// The number of the first slot, and the slots; for state that moves between processes.
+    pub(crate) fn parts(&self) -> (u64, &VecDeque<Option<R>>) {
+        (self.first, &self.slots)
+    }
+
+    /// The counterpart of [`parts`](Self::parts).
+    pub(crate) fn from_parts(first: u64, slots: VecDeque<Option<R>>, most: usize) -> Self {
+        Self { first, slots, most }
     }
 
     /// Notes that a reply is owed; `None` when too many are, then [`push`](Self::push) a refusal.

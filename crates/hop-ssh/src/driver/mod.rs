@@ -4,6 +4,7 @@
 //! ([`Connection`], [`Channel`], …), which share the protocol's state with it behind a lock that is never
 //! held across an await. Everything stays on the caller's task and runtime; nothing is spawned.
 
+mod bare;
 mod channel;
 mod connection;
 mod login;
@@ -11,6 +12,7 @@ mod pump;
 mod relay;
 mod wire;
 
+pub use bare::{BareServer, give_word};
 pub use channel::{Channel, ChannelReader, ChannelRequests, ChannelWriter, IncomingChannelRequest};
 pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, IncomingOpen, OpenError};
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};

@@ -42,6 +42,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Runs the connection to its end, and says why it ended.
     pub async fn run(mut self) -> Arc<Error> {
+        // What came together with the end of the login is already in the buffer.
+        self.shared.with(|engine| engine.process(now()));
         let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
         // The goodbye is in the output; the peer has a moment to take it.
         let goodbye = std::future::poll_fn(|cx| self.poll_goodbye(cx));

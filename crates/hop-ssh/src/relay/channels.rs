@@ -2,13 +2,15 @@
 //! Numbers and windows are the two peers' own.
 
 use super::policy::{Asked, Side};
-use std::collections::{HashMap, VecDeque};
+use crate::error::Malformed;
+use crate::wire::{Put, Reader};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// All channels of one relayed connection.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     /// By the number of the side that opens: not confirmed yet.
-    opening: HashMap<(Side, u32), ()>,
+    opening: HashSet<(Side, u32)>,
     /// By the number that each side gave it.
     by_number: HashMap<(Side, u32), Ends>,
     pending: usize,
@@ -36,12 +38,12 @@ impl Channels {
     }
 
     pub(super) fn opening(&mut self, opener: Side, number: u32) {
-        self.opening.insert((opener, number), ());
+        self.opening.insert((opener, number));
     }
 
     /// `confirmer` confirms the channel that the other side opened as `theirs`, and calls it `ours`.
     pub(super) fn confirmed(&mut self, confirmer: Side, theirs: u32, ours: u32) -> bool {
-        if self.opening.remove(&(confirmer.other(), theirs)).is_none() {
+        if !self.opening.remove(&(confirmer.other(), theirs)) {
             return false;
         }
         let ends = |other| Ends { other, asked: VecDeque::new(), closed: false };
@@ -51,7 +53,7 @@ impl Channels {
     }
 
     pub(super) fn refused(&mut self, refuser: Side, theirs: u32) -> bool {
-        self.opening.remove(&(refuser.other(), theirs)).is_some()
+        self.opening.remove(&(refuser.other(), theirs))
     }
 
     /// `from` asks for something on the channel that the other side calls `recipient`.
@@ -82,6 +84,44 @@ impl Channels {
                 }
             }
         }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.put_uint32(u32::try_from(self.opening.len()).unwrap_or(u32::MAX));
+        for (side, number) in &self.opening {
+            out.put_boolean(*side == Side::Server);
+            out.put_uint32(*number);
+        }
+        out.put_uint32(u32::try_from(self.by_number.len()).unwrap_or(u32::MAX));
+        for ((side, number), ends) in &self.by_number {
+            out.put_boolean(*side == Side::Server);
+            out.put_uint32(*number);
+            out.put_uint32(ends.other);
+            out.put_boolean(ends.closed);
+            out.put_uint32(u32::try_from(ends.asked.len()).unwrap_or(u32::MAX));
+            for asked in &ends.asked {
+                asked.write(out);
+            }
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut channels = Self::default();
+        let side = |is_server| if is_server { Side::Server } else { Side::Client };
+        for _ in 0..reader.uint32()? {
+            channels.opening.insert((side(reader.boolean()?), reader.uint32()?));
+        }
+        for _ in 0..reader.uint32()? {
+            let key = (side(reader.boolean()?), reader.uint32()?);
+            let mut ends =
+                Ends { other: reader.uint32()?, closed: reader.boolean()?, asked: VecDeque::new() };
+            for _ in 0..reader.uint32()? {
+                ends.asked.push_back(Asked::read(reader)?);
+            }
+            channels.pending += ends.asked.len();
+            channels.by_number.insert(key, ends);
+        }
+        Ok(channels)
     }
 
     /// The entry of `from` for the channel that the other side calls `recipient`.

@@ -8,6 +8,7 @@
 //! - a leg whose output is full or which exchanges keys is not sent to, and then the other is not read;
 //! - of the relay's own accord, keys are exchanged on one leg at a time.
 
+mod books;
 mod channels;
 mod policy;
 
@@ -18,7 +19,7 @@ use crate::error::{Error, InMessage, Malformed};
 use crate::leg::Leg;
 use crate::message::{self, OpenFailure};
 use crate::packet::LONGEST_PACKET;
-use crate::transport::{HOSTKEYS, HOSTKEYS_PROVE};
+use crate::transport::{HOSTKEYS, HOSTKEYS_PROVE, Transport};
 use crate::wire::{Put, Reader};
 use channels::Channels;
 use policy::{Asked, Invitations};
@@ -133,19 +134,29 @@ impl Relay {
         keepalive: Option<RelayKeepalive>,
         now: Instant,
     ) -> Result<Self, RelayError> {
-        let mut client = End::new(client.into(), now);
+        let mut client: Leg = client.into();
         // Our own announcement; the server's never crosses, it is signed for another session.
-        if let Some(payload) = client.leg.transport().and_then(|leg| leg.host_keys_announcement()) {
-            client.leg.send(&payload, &[]).map_err(|error| RelayError { side: Side::Client, error })?;
+        if let Some(payload) = client.transport().and_then(Transport::host_keys_announcement) {
+            client.send(&payload, &[]).map_err(|error| RelayError { side: Side::Client, error })?;
         }
-        Ok(Self {
-            client,
-            server: End::new(server.into(), now),
+        Ok(Self::assembled(client, server.into(), policy, keepalive, now))
+    }
+
+    pub(crate) fn assembled(
+        client: Leg,
+        server: Leg,
+        policy: Box<dyn RelayPolicy>,
+        keepalive: Option<RelayKeepalive>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            client: End::new(client, now),
+            server: End::new(server, now),
             channels: Channels::default(),
             invitations: Invitations::default(),
             policy,
             keepalive,
-        })
+        }
     }
 
     fn end(&mut self, side: Side) -> &mut End {

@@ -149,6 +149,13 @@ impl Invitations {
         }
     }
 
+    /// The listeners, as what was asked for.
+    pub(super) fn listeners(&self) -> Vec<Asked> {
+        let tcp = self.tcp.iter().map(|(address, port)| Asked::Tcp { address: address.clone(), port: *port });
+        let local = self.streamlocal.iter().map(|path| Asked::Streamlocal { path: path.clone() });
+        tcp.chain(local).collect()
+    }
+
     /// Whether the far side may open a channel of this kind.
     pub(super) fn admits(&self, kind: &ChannelKind) -> bool {
         match kind {
