@@ -82,7 +82,8 @@ impl SourceAddresses {
     }
 }
 
-/// A comma-separated list of `pattern` and `!pattern` (ssh_config(5), "PATTERNS"), as in `from=` and known_hosts.
+/// A comma-separated list of `pattern` and `!pattern` (ssh_config(5), "PATTERNS"), as in `from=` and
+/// known_hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PatternList(Vec<Pattern>);
 

@@ -1,7 +1,8 @@
-//! The messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent, OpenSSH PROTOCOL.agent) that signing needs.
+//! The messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent, OpenSSH PROTOCOL.agent) that signing
+//! needs.
 //!
-//! What must stay true: a frame is bounded before it is kept, and what an agent sends is read to the last byte. Nothing
-//! here does I/O: whoever owns the socket sends the frames and collects the bytes.
+//! What must stay true: a frame is bounded before it is kept, and what an agent sends is read to the last
+//! byte. Nothing here does I/O: whoever owns the socket sends the frames and collects the bytes.
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::wire::{Put as _, Reader, WireError};
@@ -20,7 +21,8 @@ const EXTENSION_FAILURE: u8 = 28;
 const FLAG_RSA_SHA2_256: u32 = 2;
 const FLAG_RSA_SHA2_512: u32 = 4;
 
-/// The extension that tells an agent which server a connection goes to, so that destination-restricted keys work.
+/// The extension that tells an agent which server a connection goes to, so that destination-restricted keys
+/// work.
 pub const SESSION_BIND: &str = "session-bind@openssh.com";
 
 /// What is asked of an agent.
@@ -85,8 +87,9 @@ pub const fn sign_flags(algorithm: SignatureAlgorithm) -> u32 {
 }
 
 impl AgentRequest {
-    /// The request that binds a connection to a server: its host key, the session identifier of the first key exchange,
-    /// the host key's signature over that, and whether the connection is only for forwarding the agent.
+    /// The request that binds a connection to a server: its host key, the session identifier of the first key
+    /// exchange, the host key's signature over that, and whether the connection is only for forwarding the
+    /// agent.
     pub fn session_bind(host_key: &[u8], session_id: &[u8], signature: &[u8], forwarding: bool) -> Self {
         let mut contents = Vec::new();
         contents.put_string(host_key);
@@ -183,7 +186,8 @@ impl AgentResponse {
     }
 }
 
-/// Takes the first frame off what was received: its payload and how many bytes it took; `None` while it is incomplete.
+/// Takes the first frame off what was received: its payload and how many bytes it took; `None` while it is
+/// incomplete.
 pub fn split_frame(received: &[u8]) -> Result<Option<(&[u8], usize)>, AgentError> {
     let Some((length, rest)) = received.split_first_chunk() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);

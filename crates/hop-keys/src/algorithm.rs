@@ -1,6 +1,7 @@
 //! The algorithm names of keys, signatures and identities, as data.
 //!
-//! What must stay true: SHA-1 (`ssh-rsa` as a *signature*) and DSA have no value here, so no code can accept them.
+//! What must stay true: SHA-1 (`ssh-rsa` as a *signature*) and DSA have no value here, so no code can accept
+//! them.
 
 /// What kind of key it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,8 +163,9 @@ impl std::fmt::Display for SignatureAlgorithm {
     }
 }
 
-/// What a user authentication or host key algorithm *name* stands for: the signature, and whether the key comes
-/// inside a certificate. `rsa-sha2-512-cert-v01@openssh.com` is [`SignatureAlgorithm::RsaSha512`] with one.
+/// What a user authentication or host key algorithm *name* stands for: the signature, and whether the key
+/// comes inside a certificate. `rsa-sha2-512-cert-v01@openssh.com` is [`SignatureAlgorithm::RsaSha512`] with
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdentityAlgorithm {
     /// How the identity signs.

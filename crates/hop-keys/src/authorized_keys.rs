@@ -1,7 +1,8 @@
-//! The authorized_keys file (sshd(8), "AUTHORIZED_KEYS FILE FORMAT"): who may log in, and with what restrictions.
+//! The authorized_keys file (sshd(8), "AUTHORIZED_KEYS FILE FORMAT"): who may log in, and with what
+//! restrictions.
 //!
-//! What must stay true: a line that is not understood in full grants nothing, is reported with its number, and does not
-//! spoil the other lines; a later line can grant what an earlier one refuses, never the reverse.
+//! What must stay true: a line that is not understood in full grants nothing, is reported with its number,
+//! and does not spoil the other lines; a later line can grant what an earlier one refuses, never the reverse.
 
 mod expiry;
 mod options;
@@ -88,7 +89,8 @@ impl KeyGrant {
         &self.comment
     }
 
-    /// The last second (Unix time) at which the grant holds, by the line's expiry or the certificate's; `None` for ever.
+    /// The last second (Unix time) at which the grant holds, by the line's expiry or the certificate's;
+    /// `None` for ever.
     pub fn not_after(&self) -> Option<u64> {
         self.not_after
     }

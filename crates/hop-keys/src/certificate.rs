@@ -1,6 +1,7 @@
 //! OpenSSH certificates (PROTOCOL.certkeys): reading them and checking the CA's signature.
 //!
-//! What must stay true: the signature is checked over the very bytes received, and reading alone grants nothing.
+//! What must stay true: the signature is checked over the very bytes received, and reading alone grants
+//! nothing.
 
 mod builder;
 mod judge;
@@ -171,8 +172,8 @@ impl Certificate {
         to_line(self.key.algorithm().certificate_name(), &self.blob, comment)
     }
 
-    /// Checks the CA's signature over the received bytes. This says that the CA named *in* the certificate signed
-    /// it, not that anybody trusts that CA.
+    /// Checks the CA's signature over the received bytes. This says that the CA named *in* the certificate
+    /// signed it, not that anybody trusts that CA.
     pub fn verify_signature(&self) -> Result<VerifiedSignature, CertificateSignatureError> {
         let algorithm = self.ca_signature_algorithm()?;
         let signed = self.blob.get(..self.signed_len).unwrap_or_default();
@@ -206,7 +207,8 @@ impl Certificate {
         self.kind
     }
 
-    /// The CA's free text for logs. It may hold anything but NUL: escape it before it reaches a log or a terminal.
+    /// The CA's free text for logs. It may hold anything but NUL: escape it before it reaches a log or a
+    /// terminal.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }

@@ -1,7 +1,8 @@
 //! Reading and writing the files that hold keys.
 //!
-//! What must stay true: every error names its file, and its line where there is one; a file that cannot be read is
-//! never an empty one; a private key lies on disk readable by its owner only, whole, and never replaces another.
+//! What must stay true: every error names its file, and its line where there is one; a file that cannot be
+//! read is never an empty one; a private key lies on disk readable by its owner only, whole, and never
+//! replaces another.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -34,7 +35,8 @@ pub struct FileProblem {
     pub problem: LineProblem,
 }
 
-/// Reads a private key. A file that group or others can read is refused: its key may have been copied already.
+/// Reads a private key. A file that group or others can read is refused: its key may have been copied
+/// already.
 pub fn load_private_key(path: &Path, passphrase: Option<&[u8]>) -> Result<PrivateKey, FileError> {
     let bytes = Zeroizing::new(read(path, MAX_KEY_FILE, |metadata| {
         let mode = metadata.mode() & 0o777;
@@ -46,8 +48,8 @@ pub fn load_private_key(path: &Path, passphrase: Option<&[u8]>) -> Result<Privat
     PrivateKey::from_openssh(text, passphrase).map_err(private)
 }
 
-/// Writes a new private key (0600, whole or not at all) and its public half beside it, with `.pub` added. A file that is
-/// there already is not replaced.
+/// Writes a new private key (0600, whole or not at all) and its public half beside it, with `.pub` added. A
+/// file that is there already is not replaced.
 pub fn save_private_key(path: &Path, key: &PrivateKey, comment: &str) -> Result<(), FileError> {
     let public = with_suffix(path, ".pub");
     publish(path, key.to_openssh(comment).as_bytes())
@@ -64,8 +66,8 @@ pub fn load_certificate(path: &Path) -> Result<Certificate, FileError> {
         .map_err(|source| FileError::PublicKey { path: path.to_owned(), source })
 }
 
-/// Reads a file of CA keys: bare public keys, one per line. Lines that cannot be used are left out and reported; one
-/// with options (as authorized_keys has them) is such a line, as it is for sshd.
+/// Reads a file of CA keys: bare public keys, one per line. Lines that cannot be used are left out and
+/// reported; one with options (as authorized_keys has them) is such a line, as it is for sshd.
 pub fn load_ca_keys(path: &Path) -> Result<(Vec<PublicKey>, Vec<FileProblem>), FileError> {
     let bytes = read(path, MAX_LIST_FILE, |_| Ok(()))?;
     let (keys, problems) = parse_ca_keys(&bytes);
@@ -119,7 +121,8 @@ fn read(
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     check(&metadata)?;
-    // One byte beyond tells "too long" from "just fits". With room for all, no copy of a secret is left behind.
+    // One byte beyond tells "too long" from "just fits". With room for all, no copy of a secret is left
+    // behind.
     let room = usize::try_from(metadata.len().min(limit)).unwrap_or(0) + 1;
     let mut bytes = Vec::with_capacity(room);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -178,7 +181,10 @@ pub enum FileError {
         limit: u64,
     },
     /// Others can read the private key.
-    #[error("private key {} can be read by others (mode {mode:03o})\nhint: chmod 600 {}", path.display(), path.display())]
+    #[error(
+        "private key {} can be read by others (mode {mode:03o})\nhint: chmod 600 {}",
+        path.display(), path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,8 @@
-//! The known_hosts files (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): which keys and which CAs stand for which hosts.
+//! The known_hosts files (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): which keys and which CAs stand for which
+//! hosts.
 //!
-//! What must stay true: a revoked key or CA is never accepted whatever other lines say, and a host with *some* key on
-//! record is never called unknown.
+//! What must stay true: a revoked key or CA is never accepted whatever other lines say, and a host with
+//! *some* key on record is never called unknown.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,8 +135,9 @@ impl KnownHosts {
 
     /// Judges the key or certificate that a server showed for `host` and `port`, as the user wrote them.
     ///
-    /// A certificate that does not count is looked up as a plain key, as ssh does. For another port than 22 the lines
-    /// for `[host]:port` decide; only if there are none, a line for the bare host may still make the key known.
+    /// A certificate that does not count is looked up as a plain key, as ssh does. For another port than 22
+    /// the lines for `[host]:port` decide; only if there are none, a line for the bare host may still make
+    /// the key known.
     pub fn check(
         &self,
         host: &str,
@@ -201,8 +203,8 @@ impl KnownHosts {
         }
     }
 
-    /// Orders `offered` so that algorithms for which the host has a key or a CA on record come first. A client that
-    /// negotiates in this order does not take a second key of a known host for a changed one.
+    /// Orders `offered` so that algorithms for which the host has a key or a CA on record come first. A
+    /// client that negotiates in this order does not take a second key of a known host for a changed one.
     pub fn order(&self, host: &str, port: u16, offered: &[IdentityAlgorithm]) -> Vec<IdentityAlgorithm> {
         let name = lookup_name(host, port);
         let found: Vec<&Entry> = self.entries.iter().filter(|entry| entry.hosts.admit(&name)).collect();

@@ -1,8 +1,8 @@
 //! Revocation: OpenSSH key revocation lists (PROTOCOL.krl) and the text form, a list of public keys.
 //!
-//! What must stay true: a list that cannot be read in full is an error and never an empty list. That holds for a
-//! zero-length file too, which sshd takes as "nothing is revoked": nobody writes such a file on purpose, an interrupted
-//! update does. Memory stays proportional to the size of the file.
+//! What must stay true: a list that cannot be read in full is an error and never an empty list. That holds
+//! for a zero-length file too, which sshd takes as "nothing is revoked": nobody writes such a file on
+//! purpose, an interrupted update does. Memory stays proportional to the size of the file.
 
 mod reader;
 mod serials;
@@ -113,8 +113,8 @@ impl RevocationList {
         self.sha256.insert(*fingerprint.as_bytes());
     }
 
-    /// Revokes the serials from `first` to `last` of one CA's certificates, or of every CA's. Serial 0 means "no
-    /// serial" and cannot be revoked.
+    /// Revokes the serials from `first` to `last` of one CA's certificates, or of every CA's. Serial 0 means
+    /// "no serial" and cannot be revoked.
     pub fn revoke_serials(&mut self, ca: Option<&PublicKey>, first: u64, last: u64) {
         self.scope(ca).serials.insert(first, last);
     }
@@ -183,7 +183,8 @@ fn sha1(bytes: &[u8]) -> [u8; 20] {
     out
 }
 
-/// Why a revocation list cannot be read. Whoever gets this must refuse logins rather than go on without the list.
+/// Why a revocation list cannot be read. Whoever gets this must refuse logins rather than go on without the
+/// list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KrlError {
     /// The file has no bytes.

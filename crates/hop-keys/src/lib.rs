@@ -1,7 +1,7 @@
 //! Keys and what is said about them: public and private keys, fingerprints, signatures, OpenSSH certificates.
 //!
-//! Layouts are read strictly from the received bytes and signatures are made and checked by aws-lc over those same
-//! bytes. Nothing here opens a socket, reads the environment or prints.
+//! Layouts are read strictly from the received bytes and signatures are made and checked by aws-lc over those
+//! same bytes. Nothing here opens a socket, reads the environment or prints.
 
 mod address;
 pub mod agent;

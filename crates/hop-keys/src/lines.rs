@@ -47,8 +47,8 @@ pub enum LineReason {
     NotBare,
 }
 
-/// The lines of `bytes` that say something: not empty and no comment, with their numbers, blanks at the ends removed
-/// (a carriage return too). Bytes that are not UTF-8, which old comments have, become U+FFFD.
+/// The lines of `bytes` that say something: not empty and no comment, with their numbers, blanks at the ends
+/// removed (a carriage return too). Bytes that are not UTF-8, which old comments have, become U+FFFD.
 pub(crate) fn lines(
     bytes: &[u8],
 ) -> impl Iterator<Item = Result<(usize, std::borrow::Cow<'_, str>), LineProblem>> {

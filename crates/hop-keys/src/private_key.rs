@@ -1,7 +1,7 @@
 //! Private keys: made, read from files, and used to sign.
 //!
-//! What must stay true: secrets are overwritten when dropped and never shown; a key whose private and public halves do
-//! not belong together cannot be constructed.
+//! What must stay true: secrets are overwritten when dropped and never shown; a key whose private and public
+//! halves do not belong together cannot be constructed.
 
 use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::rand::{SystemRandom, fill};
@@ -35,7 +35,8 @@ pub(crate) enum Secret {
 }
 
 impl PrivateKey {
-    /// Makes a new key from the system's randomness; RSA keys get 3072 bits. FIDO keys are made by their token.
+    /// Makes a new key from the system's randomness; RSA keys get 3072 bits. FIDO keys are made by their
+    /// token.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, PrivateKeyError> {
         let library = |operation| move |_| PrivateKeyError::Library { operation };
         match algorithm {
@@ -65,10 +66,11 @@ impl PrivateKey {
         Self::from_scalar(curve, scalar.as_ref(), pair.public_key().as_ref())
     }
 
-    /// Reads a private key file: OpenSSH's own format, encrypted or not, or unencrypted RSA in PKCS #1 or PKCS #8 PEM.
+    /// Reads a private key file: OpenSSH's own format, encrypted or not, or unencrypted RSA in PKCS #1 or
+    /// PKCS #8 PEM.
     ///
-    /// The passphrase is looked at only when the key is encrypted. Encrypted RSA PEM and other legacy forms are refused
-    /// with the conversion to use.
+    /// The passphrase is looked at only when the key is encrypted. Encrypted RSA PEM and other legacy forms
+    /// are refused with the conversion to use.
     pub fn from_openssh(text: &str, passphrase: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
         match pem::decode(text)? {
             Pem::OpenSsh(bytes) => openssh_format::decode(&bytes, passphrase),
@@ -82,7 +84,8 @@ impl PrivateKey {
         pem::encode_openssh(&openssh_format::encode(self, comment))
     }
 
-    /// OpenSSH's private key file under a passphrase (aes256-ctr, bcrypt with the rounds that ssh-keygen uses).
+    /// OpenSSH's private key file under a passphrase (aes256-ctr, bcrypt with the rounds that ssh-keygen
+    /// uses).
     pub fn to_openssh_encrypted(
         &self,
         comment: &str,

@@ -1,7 +1,8 @@
-//! Public keys: the wire blob (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f) and the one-line form.
+//! Public keys: the wire blob (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f) and the
+//! one-line form.
 //!
-//! What must stay true: a [`PublicKey`] holds exactly the bytes received, they have only one reading, and the point
-//! of an elliptic curve key lies on its curve.
+//! What must stay true: a [`PublicKey`] holds exactly the bytes received, they have only one reading, and the
+//! point of an elliptic curve key lies on its curve.
 
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64ct::{Base64, Encoding as _};

@@ -1,7 +1,7 @@
 //! Checking signatures (RFC 8332, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f) with aws-lc.
 //!
-//! What must stay true: a [`VerifiedSignature`] exists only after the cryptographic check, and the algorithm named in
-//! the signature is the one that was agreed, so a weaker one cannot slip in.
+//! What must stay true: a [`VerifiedSignature`] exists only after the cryptographic check, and the algorithm
+//! named in the signature is the one that was agreed, so a weaker one cannot slip in.
 
 use aws_lc_rs::signature::{
     ED25519, ParsedPublicKey, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
@@ -30,8 +30,8 @@ impl VerifiedSignature {
         self.algorithm
     }
 
-    /// What the FIDO token attested; `None` for other keys. A genuine signature *without* a touch is possible, so
-    /// whoever demands one (OpenSSH does by default) has to look here.
+    /// What the FIDO token attested; `None` for other keys. A genuine signature *without* a touch is
+    /// possible, so whoever demands one (OpenSSH does by default) has to look here.
     pub fn sk(&self) -> Option<SkFlags> {
         self.sk
     }
@@ -138,7 +138,8 @@ fn verify_rsa(
     } else {
         &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
     };
-    // RFC 8332 section 3 sends the number "without padding"; one in 256 is shorter from peers that take it literally.
+    // RFC 8332 section 3 sends the number "without padding"; one in 256 is shorter from peers that take it
+    // literally.
     let padding = modulus
         .len()
         .checked_sub(signature.len())

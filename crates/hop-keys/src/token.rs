@@ -2,8 +2,8 @@
 
 use crate::signature::VerifiedSignature;
 
-/// What is demanded of a FIDO key's signature; without meaning for other keys. By default a touch and no more, as in
-/// OpenSSH.
+/// What is demanded of a FIDO key's signature; without meaning for other keys. By default a touch and no
+/// more, as in OpenSSH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenPolicy {
     /// The token must have been touched.
@@ -28,8 +28,8 @@ impl TokenPolicy {
         }
     }
 
-    /// Whether a verified signature fulfils it. Keys that are not on a token pass unless verification is demanded,
-    /// which only a token can attest.
+    /// Whether a verified signature fulfils it. Keys that are not on a token pass unless verification is
+    /// demanded, which only a token can attest.
     pub fn check(self, signature: &VerifiedSignature) -> Result<(), TokenRefusal> {
         match signature.sk() {
             None if self.verification_required => Err(TokenRefusal::NoToken),

@@ -84,7 +84,8 @@ impl<'a> Reader<'a> {
         self.raw(length, field)
     }
 
-    /// A string that people read. A NUL inside is refused as OpenSSH does, which stores such fields as C strings.
+    /// A string that people read. A NUL inside is refused as OpenSSH does, which stores such fields as C
+    /// strings.
     pub(crate) fn text(&mut self, field: &'static str) -> Result<&'a str, WireError> {
         let bytes = self.string(field)?;
         match std::str::from_utf8(bytes) {

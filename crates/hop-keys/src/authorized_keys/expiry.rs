@@ -33,8 +33,8 @@ impl Expiry {
         valid.then_some(Self { shown: ((days * 24 + hour) * 60 + minute) * 60 + second, utc })
     }
 
-    /// Unix time in seconds. `utc_offset` is what the local clock shows beyond UTC now; since `now` is compared with the
-    /// result, that is exactly "the local clock has shown this time".
+    /// Unix time in seconds. `utc_offset` is what the local clock shows beyond UTC now; since `now` is
+    /// compared with the result, that is exactly "the local clock has shown this time".
     pub(super) fn unix_time(self, utc_offset: i32) -> u64 {
         let shift = if self.utc { 0 } else { i64::from(utc_offset) };
         u64::try_from(self.shown - shift).unwrap_or(0)

@@ -41,7 +41,8 @@ impl Default for LineOptions {
 }
 
 impl LineOptions {
-    /// Reads a comma-separated list of options; of contradicting flags the last counts. Superfluous commas are harmless.
+    /// Reads a comma-separated list of options; of contradicting flags the last counts. Superfluous commas
+    /// are harmless.
     pub(super) fn parse(text: &str) -> Result<Self, OptionError> {
         let mut options = Self::default();
         let mut rest = text.trim_start_matches(',');

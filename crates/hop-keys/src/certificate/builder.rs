@@ -1,7 +1,8 @@
 //! Making certificates.
 //!
-//! What must stay true: nothing leaves here that was not read back from its bytes, compared with what was asked for, and
-//! found genuine; and no certificate is made that some version of OpenSSH takes as valid for every name.
+//! What must stay true: nothing leaves here that was not read back from its bytes, compared with what was
+//! asked for, and found genuine; and no certificate is made that some version of OpenSSH takes as valid for
+//! every name.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +44,13 @@ pub(crate) struct Fields {
 }
 
 impl CertificateBuilder {
-    /// A certificate for `key`, valid from `valid_after` up to but not in `valid_before` (Unix seconds; `u64::MAX` for
-    /// no end). It starts without any extension: a user gets neither a terminal nor forwardings until permitted.
+    /// A certificate for `key`, valid from `valid_after` up to but not in `valid_before` (Unix seconds;
+    /// `u64::MAX` for no end). It starts without any extension: a user gets neither a terminal nor
+    /// forwardings until permitted.
     ///
-    /// Principals and the key ID are printable ASCII without blanks (the key ID may have them), quotes, commas and
-    /// wildcards: sshd writes a key ID into its log as it is, and separates principals by commas elsewhere.
+    /// Principals and the key ID are printable ASCII without blanks (the key ID may have them), quotes,
+    /// commas and wildcards: sshd writes a key ID into its log as it is, and separates principals by commas
+    /// elsewhere.
     pub fn new(
         kind: CertificateKind,
         key: PublicKey,
@@ -187,7 +190,8 @@ impl UnsignedCertificate {
         &self.bytes
     }
 
-    /// Adds the signature, reads the whole back, and releases it only if it says what was asked for and is genuine.
+    /// Adds the signature, reads the whole back, and releases it only if it says what was asked for and is
+    /// genuine.
     pub fn signed(self, signature: &[u8]) -> Result<Certificate, IssueError> {
         let mut blob = self.bytes;
         blob.put_string(signature);

@@ -1,7 +1,7 @@
 //! Whether a certificate is to be believed, with the verdicts of OpenSSH's sshd and ssh.
 //!
-//! What must stay true: a [`JudgedCertificate`] or [`JudgedHostCertificate`] exists only after every rule was passed, and
-//! what is not understood refuses, except extensions, which by definition only grant.
+//! What must stay true: a [`JudgedCertificate`] or [`JudgedHostCertificate`] exists only after every rule was
+//! passed, and what is not understood refuses, except extensions, which by definition only grant.
 
 use std::net::IpAddr;
 
@@ -113,10 +113,11 @@ impl JudgedHostCertificate {
 }
 
 impl Certificate {
-    /// Judges it as a login's proof: `principals` are the names that this login may use, `address` is where the client
-    /// is (`None` where that is not known, as on a pipe), `now` is Unix time in seconds.
+    /// Judges it as a login's proof: `principals` are the names that this login may use, `address` is where
+    /// the client is (`None` where that is not known, as on a pipe), `now` is Unix time in seconds.
     ///
-    /// The signature of the *login* is not part of this; a FIDO key's must also pass [`JudgedCertificate::token`].
+    /// The signature of the *login* is not part of this; a FIDO key's must also pass
+    /// [`JudgedCertificate::token`].
     pub fn judge_user(
         &self,
         policy: &CertificatePolicy<'_>,
@@ -148,8 +149,9 @@ impl Certificate {
         Ok(judged)
     }
 
-    /// Judges it as a server's proof of being `host` (lower case, without port). Principals of host certificates may
-    /// have wildcards, as in OpenSSH since 10.3. `policy.cas` are the CAs that known_hosts trusts for this host.
+    /// Judges it as a server's proof of being `host` (lower case, without port). Principals of host
+    /// certificates may have wildcards, as in OpenSSH since 10.3. `policy.cas` are the CAs that known_hosts
+    /// trusts for this host.
     pub fn judge_host(
         &self,
         policy: &CertificatePolicy<'_>,
@@ -325,7 +327,8 @@ pub enum CertificateRefusal {
     Revoked(Revoked),
     /// Its time has not come.
     #[error(
-        "certificate invalid: not yet valid (valid from {valid_after}, it is {now}, {} s early; is a clock wrong?)",
+        "certificate invalid: not yet valid (valid from {valid_after}, it is {now}, {} s early; \
+         is a clock wrong?)",
         valid_after.saturating_sub(*now)
     )]
     NotYetValid {

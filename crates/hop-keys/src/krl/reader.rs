@@ -61,7 +61,8 @@ fn read_binary(body: &[u8]) -> Result<RevocationList, KrlError> {
                 })?;
             }
             SECTION_EXTENSION => skip_extension(section, kind)?,
-            // OpenSSH dropped signed lists in 9.4; a signature that is not checked must not look like one that is.
+            // OpenSSH dropped signed lists in 9.4; a signature that is not checked must not look like one
+            // that is.
             SECTION_SIGNATURE => return Err(KrlError::Section { kind }),
             _ => return Err(KrlError::Section { kind }),
         }

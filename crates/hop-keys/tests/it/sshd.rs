@@ -1,4 +1,5 @@
-//! What sshd lets in, we let in; what it refuses, we refuse. Where we are stricter on purpose, the case says so.
+//! What sshd lets in, we let in; what it refuses, we refuse. Where we are stricter on purpose, the case says
+//! so.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -102,7 +103,8 @@ fn facts(lab: &Lab) -> LoginFacts<'_> {
     }
 }
 
-/// Arguments of ssh-keygen, and whether the certificate gets in where `person:HOP1001` is the accepted principal.
+/// Arguments of ssh-keygen, and whether the certificate gets in where `person:HOP1001` is the accepted
+/// principal.
 const CERTIFICATES: &[(&[&str], bool)] = &[
     (&["-n", "person:HOP1001"], true),
     (&["-n", "person:NOBODY"], false),
@@ -193,7 +195,8 @@ fn our_revocation_lists_in_force_at_sshd() {
     let principals = lab.write("principals", "person:HOP1001\n");
     let list = lab.path("revoked");
     let configuration = format!(
-        "AuthorizedKeysFile none\nTrustedUserCAKeys {cas}\nAuthorizedPrincipalsFile {principals}\nRevokedKeys {list}"
+        "AuthorizedKeysFile none\nTrustedUserCAKeys {cas}\nAuthorizedPrincipalsFile {principals}\n\
+         RevokedKeys {list}"
     );
     let ca = lab.ca.public();
     let other = hop_keys::PrivateKey::generate(hop_keys::KeyAlgorithm::Ed25519).unwrap();

@@ -1,5 +1,5 @@
-//! The verdicts of OpenSSH's sshd on user certificates, case by case, on certificates of our own making and on those of
-//! ssh-keygen; then the rules that sshd has not.
+//! The verdicts of OpenSSH's sshd on user certificates, case by case, on certificates of our own making and
+//! on those of ssh-keygen; then the rules that sshd has not.
 
 use std::cell::OnceCell;
 
@@ -81,7 +81,8 @@ fn judge(lab: &Lab, certificate: &Certificate) -> Result<JudgedCertificate, Cert
     certificate.judge_user(&policy, &ACCEPTED, Some("127.0.0.1".parse().unwrap()), NOW)
 }
 
-/// name, CA, arguments for ssh-keygen, the same for our fields, and the beginning of sshd's reason ("" = accepted).
+/// name, CA, arguments for ssh-keygen, the same for our fields, and the beginning of sshd's reason ("" =
+/// accepted).
 type Case = (&'static str, &'static str, &'static [&'static str], fn(&mut Fields), &'static str);
 
 fn all_permits(fields: &mut Fields) {
