@@ -9,9 +9,11 @@
 )]
 
 mod audit;
+mod certificates;
 mod dropbear;
 mod expected;
 mod file_clients;
+mod forwardings;
 mod libraries;
 mod openssh;
 mod openssh_features;
