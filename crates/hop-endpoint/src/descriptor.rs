@@ -114,7 +114,8 @@ impl AsFd for Descriptor {
     }
 }
 
-impl AsyncRead for Descriptor {
+/// Both directions of a pty are waited for in one task through shared references, each by one waiter.
+impl AsyncRead for &Descriptor {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -133,7 +134,7 @@ impl AsyncRead for Descriptor {
     }
 }
 
-impl AsyncWrite for Descriptor {
+impl AsyncWrite for &Descriptor {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.inner.poll_write_ready(context))?;
@@ -151,6 +152,45 @@ impl AsyncWrite for Descriptor {
 
     /// Closing is dropping: a descriptor has no half that could be shut alone.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Descriptor {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Descriptor {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_shutdown(context)
+    }
+}
+
+/// What can be read at this moment, as a stream that ends there.
+pub(crate) struct Available<'a>(pub(crate) &'a Descriptor);
+
+impl AsyncRead for Available<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.0.read_available(buffer.initialize_unfilled())?.unwrap_or(0);
+        buffer.advance(read);
         Poll::Ready(Ok(()))
     }
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-use crate::socket::{UnixSocketFile, listen_tcp, patiently};
+use crate::socket::{UnixSocketFile, listen_tcp, recover};
 
 /// How often another free port is tried when the one the system chose is taken on the second address.
 const PORT_ATTEMPTS: usize = 16;
@@ -134,16 +134,19 @@ impl TcpForward {
 
     /// The next connection and where it comes from, from any of the addresses. Cancel-safe.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let next = || {
-            std::future::poll_fn(|context| {
+        let (stream, from) = loop {
+            let next = std::future::poll_fn(|context| {
                 let ready = |listener: &TcpListener| match listener.poll_accept(context) {
                     Poll::Ready(accepted) => Some(accepted),
                     Poll::Pending => None,
                 };
                 self.listeners.iter().find_map(ready).map_or(Poll::Pending, Poll::Ready)
-            })
+            });
+            match next.await {
+                Ok(accepted) => break accepted,
+                Err(error) => recover(error).await?,
+            }
         };
-        let (stream, from) = patiently(async || next().await).await?;
         stream.set_nodelay(true)?;
         Ok((stream, SocketAddr::new(from.ip().to_canonical(), from.port())))
     }

@@ -1,8 +1,8 @@
-//! How much a peer may cost: the numbers, the door for connections that are not logged in yet, and the clock
-//! that finds idle ones.
+//! How much a peer may cost: the numbers, the door for connections that are not logged in yet, and what
+//! tells idle ones.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -119,29 +119,31 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// When a connection last carried data, and when it has been idle too long.
+/// When a connection last carried channel data, shared by everything that moves such data.
 #[derive(Debug)]
-pub struct IdleClock {
-    last: std::cell::Cell<Instant>,
-    limit: Option<Duration>,
+pub struct Activity {
+    start: Instant,
+    /// Milliseconds after `start`.
+    last: AtomicU64,
 }
 
-impl IdleClock {
-    /// A clock that starts now.
-    pub fn start(limit: Option<Duration>) -> Self {
-        Self { last: std::cell::Cell::new(Instant::now()), limit }
+impl Activity {
+    /// A connection that was active just now.
+    pub fn start() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
     }
 
     /// Channel data went by.
     pub fn touch(&self) {
-        self.last.set(Instant::now());
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
     }
 
     /// Returns when there has been no data for the limit; never without a limit. Cancel-safe.
-    pub async fn expired(&self) {
-        let Some(limit) = self.limit else { return std::future::pending().await };
+    pub async fn idle_for(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
         loop {
-            let due = self.last.get() + limit;
+            let due = self.start + Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
             if due <= Instant::now() {
                 return;
             }
@@ -183,20 +185,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idle_counts_from_the_last_data() {
-        let clock = IdleClock::start(Some(Duration::from_secs(10)));
+        let activity = Activity::start();
         let start = Instant::now();
         let toucher = async {
             tokio::time::sleep(Duration::from_secs(7)).await;
-            clock.touch();
+            activity.touch();
         };
-        tokio::join!(toucher, clock.expired());
+        tokio::join!(toucher, activity.idle_for(Some(Duration::from_secs(10))));
         assert_eq!(start.elapsed(), Duration::from_secs(17));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_limit_never_expires() {
-        let clock = IdleClock::start(None);
-        let waited = tokio::time::timeout(Duration::from_secs(1_000_000), clock.expired()).await;
+        let activity = Activity::start();
+        let waited = tokio::time::timeout(Duration::from_secs(1_000_000), activity.idle_for(None)).await;
         assert!(waited.is_err());
     }
 }

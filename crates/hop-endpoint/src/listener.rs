@@ -8,19 +8,15 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hop_ssh::driver::prepare_tcp;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{getpeername, getsockname};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::descriptor::Descriptor;
 use crate::environment::Addresses;
-use crate::socket::{UnixSocketFile, listen_tcp, patiently};
-
-/// What may lie unsent in the kernel before a socket counts as full: more would only delay what is sent after
-/// it, such as the echo of a key beside a download.
-const UNSENT: u32 = 128 * 1024;
+use crate::socket::{UnixSocketFile, listen_tcp, recover};
 
 /// A source of connections.
 #[derive(Debug)]
@@ -111,15 +107,21 @@ impl Listener {
 
     /// The next connection. Cancel-safe.
     pub async fn accept(&self) -> io::Result<Incoming> {
-        match &self.socket {
-            Socket::Tcp(listener) => {
-                let (stream, client) = patiently(async || listener.accept().await).await?;
-                Ok(Incoming::Tcp { stream: stream.into_std()?, client })
-            }
-            Socket::Unix(file) => Ok(Incoming::Unix(file.accept().await?.into_std()?)),
-            Socket::Inherited(listener) => {
-                let (stream, _) = patiently(async || listener.accept().await).await?;
-                Ok(Incoming::Unix(stream.into_std()?))
+        loop {
+            let accepted = match &self.socket {
+                Socket::Tcp(listener) => match listener.accept().await {
+                    Ok((stream, client)) => Ok(Incoming::Tcp { stream: stream.into_std()?, client }),
+                    Err(error) => Err(error),
+                },
+                Socket::Unix(file) => return Ok(Incoming::Unix(file.accept().await?.into_std()?)),
+                Socket::Inherited(listener) => match listener.accept().await {
+                    Ok((stream, _)) => Ok(Incoming::Unix(stream.into_std()?)),
+                    Err(error) => Err(error),
+                },
+            };
+            match accepted {
+                Ok(incoming) => return Ok(incoming),
+                Err(error) => recover(error).await?,
             }
         }
     }
@@ -159,7 +161,9 @@ impl Incoming {
             Self::Tcp { stream, client } => {
                 let server = stream.local_addr()?;
                 let stream = TcpStream::from_std(stream)?;
-                tune(&stream);
+                if let Err(error) = prepare_tcp(&stream) {
+                    tracing::debug!(%error, "socket options not set");
+                }
                 Ok((ByteStream::Tcp(stream), Some(Addresses { client, server })))
             }
             Self::Unix(stream) => Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None)),
@@ -170,14 +174,6 @@ impl Incoming {
                 Ok((ByteStream::Stdio { input, output }, addresses))
             }
         }
-    }
-}
-
-/// No waiting for acknowledgements (RFC 896 against delayed ACKs costs 40 ms a turn) and little unsent.
-fn tune(stream: &TcpStream) {
-    let tuned = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_notsent_lowat(UNSENT));
-    if let Err(error) = tuned {
-        tracing::debug!(%error, "socket options not set");
     }
 }
 
@@ -275,7 +271,6 @@ mod tests {
         assert_eq!(addresses, Some(Addresses { client: theirs.local_addr().unwrap(), server: address }));
         let ByteStream::Tcp(stream) = &ours else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
-        assert_eq!(SockRef::from(stream).tcp_notsent_lowat().unwrap(), UNSENT);
         exchange(ours, theirs).await;
     }
 

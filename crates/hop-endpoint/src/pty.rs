@@ -120,7 +120,7 @@ impl PtyMaster {
 
     /// A break (RFC 4335). A pty has no line on which the kernel could see one, so its effect is made here
     /// as termios(3) describes it: nothing with IGNBRK, SIGINT to the foreground with BRKINT, else a NUL.
-    pub async fn send_break(&self) -> io::Result<()> {
+    pub fn send_break(&self) -> io::Result<()> {
         let modes = tcgetattr(self.descriptor.as_fd())?.input_modes;
         if modes.contains(InputModes::IGNBRK) {
             return Ok(());
@@ -130,7 +130,8 @@ impl PtyMaster {
             return Ok(rustix::process::kill_process_group(foreground, rustix::process::Signal::INT)?);
         }
         // PARMRK would want a marked NUL, but the line discipline doubles a \377 that is written from here.
-        self.descriptor.write_all(b"\0").await
+        rustix::io::write(&self.descriptor, b"\0")?;
+        Ok(())
     }
 }
 
@@ -173,7 +174,7 @@ mod tests {
     async fn a_break_is_what_the_modes_make_of_it() {
         // Raw: neither ICANON (51) nor ECHO (53).
         let pty = Pty::open(size(), &TerminalModes::parse(b"\x33\0\0\0\0\x35\0\0\0\0\0")).unwrap();
-        pty.master().send_break().await.unwrap();
+        pty.master().send_break().unwrap();
         let mut buffer = [0; 8];
         // The line discipline hands over in a worker; a blocking read waits for it.
         let read = rustix::io::read(&pty.slave, &mut buffer).unwrap();

@@ -65,7 +65,12 @@ impl UnixSocketFile {
 
     /// The next connection. Cancel-safe.
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
-        patiently(async || Ok(self.listener.accept().await?.0)).await
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return Ok(stream),
+                Err(error) => recover(error).await?,
+            }
+        }
     }
 }
 
@@ -98,30 +103,24 @@ fn is_stale(path: &Path) -> bool {
     ours && StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// Accepts until it works or can never work: a peer that left early is nobody's error, and want of
-/// descriptors or memory passes (and would otherwise spin, since the listener stays readable).
-pub(crate) async fn patiently<T>(accept: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+/// After an error of accept: returns when it is worth trying again, or the error if it never will be. A peer that
+/// left early is nobody's error; want of descriptors or memory passes (and would otherwise spin, since the
+/// listener stays readable).
+pub(crate) async fn recover(error: io::Error) -> io::Result<()> {
     use rustix::io::Errno;
-    loop {
-        let error = match accept().await {
-            Ok(accepted) => return Ok(accepted),
-            Err(error) => error,
-        };
-        match Errno::from_io_error(&error) {
-            Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => {}
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                tracing::warn!(%error, "cannot accept a connection now");
-                tokio::time::sleep(REST).await;
-            }
-            _ => return Err(error),
+    match Errno::from_io_error(&error) {
+        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => Ok(()),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            tracing::warn!(%error, "cannot accept a connection now");
+            tokio::time::sleep(REST).await;
+            Ok(())
         }
+        _ => Err(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use super::*;
     use crate::private_dir::PrivateDir;
 
@@ -185,9 +184,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn passing_errors_are_waited_out_and_others_are_told() {
         use rustix::io::Errno;
-        let answers = RefCell::new(vec![Err(Errno::BADF), Ok(7), Err(Errno::MFILE), Err(Errno::CONNABORTED)]);
-        let accept = async || Ok(answers.borrow_mut().pop().unwrap()?);
-        assert_eq!(patiently(accept).await.unwrap(), 7);
-        assert_eq!(Errno::from_io_error(&patiently(accept).await.unwrap_err()), Some(Errno::BADF));
+        for passing in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::CONNABORTED, Errno::INTR] {
+            recover(passing.into()).await.unwrap();
+        }
+        let told = recover(Errno::BADF.into()).await.unwrap_err();
+        assert_eq!(Errno::from_io_error(&told), Some(Errno::BADF));
     }
 }

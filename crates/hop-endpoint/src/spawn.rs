@@ -1,6 +1,6 @@
 //! posix_spawn(3) with what a login needs: an own session, a controlling terminal, default signals.
 //!
-//! All unsafe code of this crate is here and in `readiness`. posix_spawn and not fork: it costs the same however much
+//! The unsafe code of this crate is here, in `readiness` and in `clock`. posix_spawn and not fork: it costs the same however much
 //! memory the server uses (0.8 ms with exec; fork + exec was 0.9 ms at 4 MiB resident, 1.4 at 40, 3.8 at
 //! 200), and it leaves no copy-on-write faults to the connections that share this process. std, nix and the
 //! pty crates cannot say SETSID *and* a directory *and* "open the terminal in the child" without fork.

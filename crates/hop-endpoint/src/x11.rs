@@ -148,7 +148,12 @@ impl X11Display {
 
 impl Drop for X11Display {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.authority) {
+        let removed = std::fs::remove_file(&self.authority);
+        if let Err(error) = removed.or_else(|error| match error.kind() {
+            // The private directory went first.
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        }) {
             tracing::warn!(path = %self.authority.display(), %error, "X11 authority file not removed");
         }
     }

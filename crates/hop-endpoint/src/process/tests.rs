@@ -271,7 +271,7 @@ async fn keys_and_sizes_become_signals() {
 async fn a_break_interrupts_where_the_modes_say_so() {
     let mut process = on_terminal("stty brkint; echo ready; while :; do read line; done");
     read_line(process.master.descriptor(), "ready").await;
-    process.master.send_break().await.unwrap();
+    process.master.send_break().unwrap();
     let interrupted = Ending::Signalled { signal: "INT", core_dumped: false };
     assert_eq!(process.child.ended().await.unwrap(), interrupted);
 }
