@@ -19,3 +19,4 @@ mod openssh;
 mod openssh_features;
 mod openssh_regress;
 mod putty;
+mod sessions;
