@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_and_are_not_identifications() {
-        let cases: &[(&[u8], bool, Option<&[u8]>)] = &[
+        type Case = (&'static [u8], bool, Option<&'static [u8]>);
+        let cases: &[Case] = &[
             (b"SSH-2.0-x y\r\nrest", false, Some(b"SSH-2.0-x y")),
             (b"SSH-2.0-x\n", false, Some(b"SSH-2.0-x")),
             (b"welcome\r\nSSH-2.0-x\r\n", true, Some(b"SSH-2.0-x")),

@@ -168,7 +168,7 @@ impl AwaitValue {
                 Ok(Step::Derive(Box::new(outcome), Some(reply)))
             }
             (Side::Client(config), Part::Client { agreement, q_c }) => {
-                let (blob, q_s, signature) = read_reply(payload)?;
+                let Reply { host_key: blob, q_s, signature } = read_reply(payload)?;
                 let shared = agreement.finish(q_s)?;
                 let exchange_hash = hash_exchange(&Transcript {
                     hash: self.negotiated.kex.hash(),
@@ -273,13 +273,20 @@ fn read_value(payload: &[u8], number: u8) -> Result<&[u8], Error> {
     read().in_message(number)
 }
 
-fn read_reply(payload: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Error> {
+/// SSH_MSG_KEX_ECDH_REPLY (RFC 5656 section 4).
+struct Reply<'a> {
+    host_key: &'a [u8],
+    q_s: &'a [u8],
+    signature: &'a [u8],
+}
+
+fn read_reply(payload: &[u8]) -> Result<Reply<'_>, Error> {
     let mut reader = Reader::new(payload);
     let mut read = || {
         reader.byte()?;
-        let fields = (reader.string()?, reader.string()?, reader.string()?);
+        let reply = Reply { host_key: reader.string()?, q_s: reader.string()?, signature: reader.string()? };
         reader.clone().finish()?;
-        Ok(fields)
+        Ok(reply)
     };
     read().in_message(message::KEX_ECDH_REPLY)
 }

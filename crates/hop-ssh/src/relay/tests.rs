@@ -243,7 +243,7 @@ fn the_far_side_opens_only_what_was_asked_for() {
             originator_port: 1,
         })
     };
-    let mut opened = |line: &mut Line, kind: &ChannelKind| {
+    let opened = |line: &mut Line, kind: &ChannelKind| {
         let (caller, mut answer) = oneshot::channel();
         line.server.open(kind, caller).unwrap();
         line.settle();

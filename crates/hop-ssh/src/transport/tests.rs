@@ -4,6 +4,8 @@ use crate::config::{HostKey, RekeyLimits};
 use hop_keys::{Identity, KeyAlgorithm, PrivateKey};
 use std::time::Duration;
 
+type Payloads = Vec<Vec<u8>>;
+
 /// Moves bytes both ways until nothing is left; the payloads that each side received.
 struct Pair {
     client: Transport,
@@ -36,7 +38,7 @@ impl Pair {
     }
 
     /// Runs until both sides are quiet, `chunk` bytes at a time.
-    fn settle(&mut self, chunk: usize) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Error> {
+    fn settle(&mut self, chunk: usize) -> Result<(Payloads, Payloads), Error> {
         let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
         loop {
             let moved = pass(&mut self.client, &mut self.server, chunk)

@@ -14,17 +14,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A directory that is removed at the end.
-pub struct TempDir(pub PathBuf);
+pub(crate) struct TempDir(pub(crate) PathBuf);
 
 impl TempDir {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("hop-ssh-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
     /// Writes a file that only we can read.
-    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
@@ -39,13 +39,13 @@ impl Drop for TempDir {
     }
 }
 
-pub fn key(algorithm: KeyAlgorithm) -> PrivateKey {
+pub(crate) fn key(algorithm: KeyAlgorithm) -> PrivateKey {
     PrivateKey::generate(algorithm).unwrap()
 }
 
 /// A server that lets one key in and serves a few commands: `echo TEXT`, `cat`, `zeros COUNT`,
 /// `count` (how many bytes came), `status N`.
-pub async fn start_server(user_key: &PrivateKey, rekey: RekeyLimits) -> SocketAddr {
+pub(crate) async fn start_server(user_key: &PrivateKey, rekey: RekeyLimits) -> SocketAddr {
     let mut config = ServerConfig::new(vec![
         HostKey::new(key(KeyAlgorithm::Ed25519)),
         HostKey::new(key(KeyAlgorithm::Rsa)),
@@ -141,7 +141,7 @@ async fn session(channel: Channel) {
 }
 
 /// Signs with keys at hand.
-pub struct Keys(pub Vec<PrivateKey>);
+pub(crate) struct Keys(pub(crate) Vec<PrivateKey>);
 
 impl Answers for Keys {
     async fn sign(
@@ -160,19 +160,19 @@ impl Answers for Keys {
 }
 
 /// A real sshd, one connection per process (`-i`), on a socket pair.
-pub struct Sshd {
-    pub child: Child,
+pub(crate) struct Sshd {
+    pub(crate) child: Child,
 }
 
 impl Sshd {
-    pub fn path() -> &'static Path {
+    pub(crate) fn path() -> &'static Path {
         let path = Path::new("/usr/sbin/sshd");
         assert!(path.exists(), "sshd is missing: install the Debian package openssh-server");
         path
     }
 
     /// Starts sshd for one connection; the stream to speak to it.
-    pub fn start(
+    pub(crate) fn start(
         dir: &TempDir,
         host_key: &PrivateKey,
         user_key: &PrivateKey,
@@ -213,7 +213,7 @@ impl Drop for Sshd {
 }
 
 /// Runs a test on a current-thread runtime with room for local tasks.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::time::timeout(std::time::Duration::from_secs(120), test).await.expect("the test hangs");

@@ -1,0 +1,213 @@
+//! What can be typed. The doc comments are the help texts, the man pages and the reference.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// SSH access for research computing: one login, every tool
+///
+/// Grasshopper gets people, their notebooks, their workflow engines and their web apps onto clusters and into
+/// project environments over SSH.
+#[derive(Debug, Parser)]
+#[command(name = "hop", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(Up),
+    Endpoint(Endpoint),
+    SftpServer(SftpServer),
+    Completions(Completions),
+    #[command(hide = true)]
+    Man(Man),
+}
+
+/// Start a project for yourself and print the ssh line that opens it
+///
+/// Makes a data directory with host keys and an authorized_keys file on the first start, and finds it again on
+/// later ones. The project is served as the user who runs this; Ctrl-C stops it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  hop up                          take the keys in ~/.ssh/*.pub, after asking
+  hop up --add-keys yes           without asking
+  hop up --ssh 127.0.0.1:0 --json any free port, and one line of JSON for scripts")]
+pub(crate) struct Up {
+    /// Where keys and settings are kept
+    #[arg(long, value_name = "DIR", default_value = "hop-data")]
+    pub(crate) data: PathBuf,
+    /// Address and port for SSH; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2222")]
+    pub(crate) ssh: SocketAddr,
+    /// Whether the public keys in ~/.ssh may open the project; asked on a terminal when not given
+    #[arg(long, value_name = "WHETHER")]
+    pub(crate) add_keys: Option<YesNo>,
+    /// Print one line of JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YesNo {
+    Yes,
+    No,
+}
+
+/// Serve SSH for one environment: shell, commands, SFTP, forwardings
+///
+/// Runs as whoever starts it and gives logins exactly that user's rights; needs no root, no passwd entry and
+/// no OpenSSH. Files with keys are read again at every login.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  hop endpoint --listen 127.0.0.1:2222 --authorized-keys ~/.ssh/authorized_keys
+  hop endpoint --unix ~/.hop/ssh.sock --trusted-user-ca user_ca.pub --revoked-keys revoked.krl
+  ssh -o ProxyCommand='hop endpoint --stdio --authorized-keys keys' anything")]
+pub(crate) struct Endpoint {
+    /// Listen on this address and port; port 0 takes any free one; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Listen on a Unix socket that only this user can connect to
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Vec<PathBuf>,
+    /// Serve one connection on standard input and output
+    #[arg(long, conflicts_with_all = ["listen", "unix"])]
+    pub(crate) stdio: bool,
+    /// Private host key; FILE-cert.pub beside it is its certificate; made and kept when none is given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) host_key: Vec<PathBuf>,
+    /// Where host keys are kept that are made here [default: ~/.local/share/hop/host-keys]
+    #[arg(long, value_name = "DIR", conflicts_with = "host_key")]
+    pub(crate) host_key_dir: Option<PathBuf>,
+    /// Who may log in, in the format of sshd
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authorized_keys: Vec<PathBuf>,
+    /// CA whose user certificates are accepted; one public key in a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_user_ca: Vec<PathBuf>,
+    /// Revoked keys and certificates: a KRL or a list of public keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revoked_keys: Option<PathBuf>,
+    /// Name that may be logged in as; all mean the same account [default: this user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Vec<String>,
+    /// Which algorithms are offered
+    #[arg(long, value_enum, default_value = "default")]
+    pub(crate) algorithms: AlgorithmSet,
+    /// Time for logging in
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    pub(crate) login_grace_time: Duration,
+    /// Failed signatures before a connection is ended; keys that are only asked about do not count
+    #[arg(long, value_name = "COUNT", default_value_t = 6)]
+    pub(crate) max_auth_tries: u32,
+    /// Connections that may be logging in at once; more wait
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) max_startups: usize,
+    /// Sessions at once on one connection
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub(crate) max_sessions: usize,
+    /// End connections without data for this long; keepalives are no data [default: never]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) idle_time: Option<Duration>,
+    /// Replace keys after this many bytes in one direction [default: what the cipher allows]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rekey_bytes: Option<u64>,
+    /// Whether -R may listen beyond loopback, as sshd's GatewayPorts
+    #[arg(long, value_enum, default_value = "no")]
+    pub(crate) gateway_ports: GatewayPorts,
+    /// Print one line of JSON that says where it listens, instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlgorithmSet {
+    /// What no current audit objects to
+    Default,
+    /// Also ECDH and ECDSA on NIST curves and plain HMAC-SHA2, for older peers
+    Compatible,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GatewayPorts {
+    /// Loopback only
+    No,
+    /// The address that the client asks for
+    Clientspecified,
+    /// All addresses
+    Yes,
+}
+
+/// Serve SFTP on standard input and output, as OpenSSH's sftp-server
+///
+/// Takes the options of sftp-server(8): -e -l -f -R -P -p -d -u -Q. Also runs when the program is called
+/// sftp-server.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct SftpServer {
+    /// Options of sftp-server(8)
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Example:
+  hop completions bash > ~/.local/share/bash-completion/completions/hop")]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual pages into a directory
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    pub(crate) directory: PathBuf,
+}
+
+/// Reads "90", "90s", "5m", "2h", "1d" as a time.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(end) => text.split_at(end),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("use a number with s, m, h or d, as in 90s or 5m".to_owned()),
+    };
+    let count: u64 =
+        digits.parse().map_err(|_| "use a number with s, m, h or d, as in 90s or 5m".to_owned())?;
+    match count.checked_mul(factor) {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("the time must be longer than nothing and shorter than for ever".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_as_people_write_them() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86_400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for wrong in ["", "m", "0", "1w", "-1", "1.5h", "99999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

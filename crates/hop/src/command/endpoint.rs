@@ -1,0 +1,146 @@
+//! `hop endpoint`: the SSH server of one environment.
+
+use super::serve;
+use crate::cli::{self, AlgorithmSet};
+use crate::error::{CommandError, ErrorKind, OrFail};
+use crate::output;
+use hop_endpoint::Endpoint;
+use hop_endpoint::access::Access;
+use hop_endpoint::account::Account;
+use hop_endpoint::forward::GatewayPorts;
+use hop_endpoint::host_keys::{self, LoadedHostKey};
+use hop_endpoint::limits::Limits;
+use hop_endpoint::listener::{Incoming, Listener, ListenerAddress};
+use hop_ssh::{Algorithms, RekeyLimits, ServerConfig};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Announcement {
+    listen: Vec<String>,
+    host_keys: Vec<serve::AnnouncedKey>,
+}
+
+/// Runs the endpoint until a signal, or to the end of its one connection.
+pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
+    if arguments.listen.is_empty() && arguments.unix.is_empty() && !arguments.stdio {
+        return Err(CommandError::new(ErrorKind::Config, "nothing to listen on was given")
+            .hint("--listen 127.0.0.1:2222, --unix PATH or --stdio"));
+    }
+    if arguments.authorized_keys.is_empty() && arguments.trusted_user_ca.is_empty() {
+        return Err(CommandError::new(
+            ErrorKind::Config,
+            "nobody could log in: no keys and no CA were given",
+        )
+        .hint("--authorized-keys ~/.ssh/authorized_keys or --trusted-user-ca FILE"));
+    }
+    serve::log_to_stderr("info");
+    let account = Account::current(&serve::account_hints());
+    let access = access(arguments, &account)?;
+    let keys = load_host_keys(arguments, &account)?;
+    let announced = serve::announced(&keys);
+    for key in keys.iter().filter(|key| key.new) {
+        output::note(&format!("made host key {}: {}", key.path.display(), key.fingerprint()));
+    }
+    let mut ssh = ServerConfig::new(serve::host_keys(keys));
+    ssh.rekey = RekeyLimits { bytes: arguments.rekey_bytes, ..RekeyLimits::default() };
+    ssh.algorithms = match arguments.algorithms {
+        AlgorithmSet::Default => Algorithms::default(),
+        AlgorithmSet::Compatible => Algorithms::compatible(),
+    };
+    let mut config = serve::config(account, ssh, access);
+    config.limits = limits(arguments);
+    config.gateway_ports = match arguments.gateway_ports {
+        cli::GatewayPorts::No => GatewayPorts::Loopback,
+        cli::GatewayPorts::Clientspecified => GatewayPorts::AsAsked,
+        cli::GatewayPorts::Yes => GatewayPorts::Everywhere,
+    };
+    let endpoint = Endpoint::new(config);
+    serve::runtime()?.block_on(async {
+        if arguments.stdio {
+            endpoint.serve_one(Incoming::Stdio, CancellationToken::new()).await;
+            return Ok(());
+        }
+        let listeners = listen(arguments)?;
+        announce(arguments, &listeners, announced)?;
+        serve::serve_until_signal(endpoint, listeners).await
+    })
+}
+
+fn access(arguments: &cli::Endpoint, account: &Account) -> Result<Access, CommandError> {
+    let access = Access {
+        users: match arguments.user.is_empty() {
+            true => vec![account.name.clone()],
+            false => arguments.user.clone(),
+        },
+        authorized_keys: arguments.authorized_keys.clone(),
+        trusted_user_cas: arguments.trusted_user_ca.clone(),
+        revoked_keys: arguments.revoked_keys.clone(),
+    };
+    for complaint in access.check().or_fail(ErrorKind::Config)? {
+        output::warning(&complaint);
+    }
+    Ok(access)
+}
+
+fn load_host_keys(arguments: &cli::Endpoint, account: &Account) -> Result<Vec<LoadedHostKey>, CommandError> {
+    if !arguments.host_key.is_empty() {
+        return host_keys::load(&arguments.host_key).or_fail(ErrorKind::Config);
+    }
+    let directory = match &arguments.host_key_dir {
+        Some(directory) => directory.clone(),
+        None => account.home.join(".local/share/hop/host-keys"),
+    };
+    host_keys::keep(&directory).or_fail(ErrorKind::Config)
+}
+
+fn limits(arguments: &cli::Endpoint) -> Limits {
+    Limits {
+        login_grace: arguments.login_grace_time,
+        login_attempts: arguments.max_auth_tries,
+        unauthenticated: arguments.max_startups,
+        sessions: arguments.max_sessions,
+        idle: arguments.idle_time,
+        ..Limits::default()
+    }
+}
+
+fn listen(arguments: &cli::Endpoint) -> Result<Vec<Listener>, CommandError> {
+    let mut listeners = Vec::new();
+    for address in &arguments.listen {
+        listeners.push(Listener::tcp(*address).or_fail(ErrorKind::Unavailable)?);
+    }
+    for path in &arguments.unix {
+        listeners.push(Listener::unix(path).or_fail(ErrorKind::Unavailable)?);
+    }
+    Ok(listeners)
+}
+
+fn announce(
+    arguments: &cli::Endpoint,
+    listeners: &[Listener],
+    host_keys: Vec<serve::AnnouncedKey>,
+) -> Result<(), CommandError> {
+    let mut listen = Vec::new();
+    for listener in listeners {
+        listen.push(serve::place(listener)?);
+        if let Ok(ListenerAddress::Tcp(address)) = listener.address()
+            && !address.ip().is_loopback()
+        {
+            output::warning(&format!(
+                "{address} is reached from other machines, and -L reaches whatever this machine's network does"
+            ));
+        }
+    }
+    if arguments.json {
+        return output::json(&Announcement { listen, host_keys });
+    }
+    for place in &listen {
+        output::line(&format!("listening on {place}"));
+    }
+    for key in &host_keys {
+        output::line(&format!("host key {} {}", key.algorithm, key.fingerprint));
+    }
+    Ok(())
+}

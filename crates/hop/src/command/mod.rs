@@ -1,0 +1,8 @@
+//! One file per command: what was typed becomes what it means here, and the libraries do it.
+
+pub(crate) mod endpoint;
+pub(crate) mod generate;
+pub(crate) mod sftp_server;
+pub(crate) mod up;
+
+mod serve;

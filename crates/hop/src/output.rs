@@ -1,0 +1,48 @@
+//! The two streams: data on standard output, everything else on standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only file that prints")]
+
+use crate::error::{CommandError, ErrorKind};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+/// Prints one line of data.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+    // A reader at the other end of a pipe waits for it.
+    let _ = std::io::stdout().flush();
+}
+
+/// Prints one JSON document on a line.
+pub(crate) fn json(document: &impl Serialize) -> Result<(), CommandError> {
+    let text =
+        serde_json::to_string(document).map_err(|error| CommandError::new(ErrorKind::Internal, error))?;
+    line(&text);
+    Ok(())
+}
+
+/// Says something to the person.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Warns the person.
+pub(crate) fn warning(text: &str) {
+    eprintln!("{} {text}", label("warning:", "33"));
+}
+
+/// Says why a command failed and what to do.
+pub(crate) fn error(error: &CommandError) {
+    eprintln!("{} {}", label("error:", "31"), error.message());
+    for hint in error.hints() {
+        eprintln!("{} {hint}", label("hint:", "36"));
+    }
+}
+
+/// Coloured on a terminal, unless the person set NO_COLOR.
+fn label(text: &str, colour: &str) -> String {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if plain || !std::io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    format!("\x1b[1;{colour}m{text}\x1b[0m")
+}
