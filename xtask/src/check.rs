@@ -5,6 +5,7 @@ mod licences;
 mod sources;
 mod traps;
 
+use crate::docs;
 use crate::tool::{Error, cargo, run, works};
 
 /// All checks; the quick ones first.
@@ -17,6 +18,7 @@ pub(crate) fn run_all() -> Result<(), Error> {
     Error::from_problems(&problems)?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    docs::run(true)?;
     if works(cargo().args(["deny", "--version"])) {
         run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
     }

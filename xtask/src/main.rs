@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a command line tool reports its progress on standard error")]
 
 mod check;
+mod docs;
 mod matrix;
 mod setup;
 mod test;
@@ -34,6 +35,12 @@ enum Task {
     Check,
     /// Layers and fences of the crates only
     CheckLayout,
+    /// Writes the command line reference, manual pages and completions below docs/
+    Docs {
+        /// Only say which of them are out of date
+        #[arg(long)]
+        check: bool,
+    },
     /// Runs every peer against the server and writes docs/peer-matrix.md and docs/ssh-audit-*.txt
     Matrix {
         /// The server: hop, sshd-9.2 or sshd-10.0 (the pages are written for hop only)
@@ -48,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run_all(&arguments),
         Task::Check => check::run_all(),
         Task::CheckLayout => check::layout::run_alone(),
+        Task::Docs { check } => docs::run(check),
         Task::Matrix { server } => matrix::run_server(&server),
     };
     match result {

@@ -9,12 +9,7 @@ use crate::{setup, test};
 pub(crate) fn run_server(server: &str) -> Result<(), Error> {
     setup::run()?;
     let results = hop_e2e::program::target_folder().join("peer-matrix");
-    match std::fs::remove_dir_all(&results) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::File { path: results, source: error });
-        }
-        _ => {}
-    }
+    setup::remove_folder(&results)?;
     std::fs::create_dir_all(&results).map_err(Error::file(&results))?;
     let mut command = test::runner(&["--package", "hop-e2e"]);
     command.arg("--no-fail-fast").env("HOP_E2E_RESULTS", &results).env("HOP_E2E_SERVER", server);

@@ -4,6 +4,8 @@ mod debian;
 mod registry;
 mod trixie;
 
+use std::path::Path;
+
 use crate::tool::Error;
 
 /// Brings everything that is missing.
@@ -12,4 +14,12 @@ pub(crate) fn run() -> Result<(), Error> {
     registry::python()?;
     registry::npm()?;
     trixie::unpack()
+}
+
+/// Removes a folder of ours with all that is in it, if it is there.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(folder)(error)),
+        _ => Ok(()),
+    }
 }

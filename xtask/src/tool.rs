@@ -57,10 +57,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Runs to the end, output shown.
+/// Says what it runs, and runs it to the end, output shown.
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
+    eprintln!("$ {}", describe(command));
+    run_quietly(command)
+}
+
+/// Runs to the end, output shown.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<(), Error> {
     let line = describe(command);
-    eprintln!("$ {line}");
     let status = command.status().map_err(|source| Error::Start { line: line.clone(), source })?;
     if status.success() { Ok(()) } else { Err(Error::Failed { line, status }) }
 }

@@ -27,12 +27,7 @@ pub(super) fn unpack() -> Result<(), Error> {
         });
     }
     // A tree left half-made by an interrupted run is of no use.
-    match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::File { path: folder, source: error });
-        }
-        _ => {}
-    }
+    super::remove_folder(&folder)?;
     std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     let include = format!("--include={PACKAGES}");
     // It tells of every package; what matters goes to its own log below the folder when it fails.
