@@ -36,7 +36,9 @@ impl Engine {
                         self.leg.send_unimplemented(&payload)?;
                     }
                 }
-                number => return Err(Error::UnexpectedMessage { number, state: "serve channels" }),
+                // RFC 4252 section 5.1: authentication requests after success are ignored.
+                message::USERAUTH_REQUEST => {}
+                _ => self.leg.send_unimplemented(&payload)?,
             }
         }
         if self.leg.rekey_due(now) {

@@ -34,7 +34,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ServerLogin<IO> {
     /// # Errors
     /// Whatever the client did wrong; it has been told.
     pub async fn accept(io: IO, config: Arc<ServerConfig>, most_failures: u32) -> Result<Self, Error> {
-        let mut wire = Wire { io, transport: Transport::server(config, now())? };
+        let mut wire = Wire::new(io, Transport::server(config, now())?);
         match wire.handshake().await {
             Ok(()) => {}
             Err(error) => return Err(wire.fail(error).await),
@@ -149,7 +149,7 @@ pub struct ClientLogin<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> ClientLogin<IO> {
     /// Exchanges keys; the host key is judged by the configuration's verifier.
     pub async fn connect(io: IO, config: Arc<ClientConfig>) -> Result<Self, Error> {
-        let mut wire = Wire { io, transport: Transport::client(config, now())? };
+        let mut wire = Wire::new(io, Transport::client(config, now())?);
         match wire.handshake().await {
             Ok(()) => Ok(Self { wire }),
             Err(error) => Err(wire.fail(error).await),

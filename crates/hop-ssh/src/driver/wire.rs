@@ -29,14 +29,24 @@ pub(super) fn now() -> Instant {
 pub(super) struct Wire<IO> {
     pub(super) io: IO,
     pub(super) transport: Transport,
+    /// What the peer sent in one write with its NEWKEYS; dropbear, PuTTY and Go's clients do not wait for ours.
+    early: Option<Vec<u8>>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
+    /// A transport on its stream; nothing is sent yet.
+    pub(super) fn new(io: IO, transport: Transport) -> Self {
+        Self { io, transport, early: None }
+    }
+
     /// The next payload for the layer above. Sends what the transport wants sent.
     ///
     /// # Cancel safety
     /// Cancel safe: bytes read so far stay in the transport.
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, Error> {
+        if let Some(payload) = self.early.take() {
+            return Ok(payload);
+        }
         loop {
             if let Some(payload) = self.transport.next(now())? {
                 return Ok(self.transport.payload(&payload).to_vec());
@@ -53,11 +63,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// Runs the transport until its first key exchange is done.
     pub(super) async fn handshake(&mut self) -> Result<(), Error> {
         while self.transport.session_id().is_none() {
-            // The first payload belongs to the next phase; none comes before the keys are there.
-            if let Some(payload) = self.transport.next(now())? {
-                let number = self.transport.payload(&payload).first().copied().unwrap_or_default();
-                return Err(Error::UnexpectedMessage { number, state: "exchange keys" });
-            }
+            // The transport lets none through before the keys are there: this one is the next phase's first.
+            self.early = self.transport.next(now())?.map(|payload| self.transport.payload(&payload).to_vec());
             if self.transport.session_id().is_some() {
                 break;
             }
