@@ -247,6 +247,10 @@ fn certificates_meet_the_lines_options() {
         fields.extensions.insert("no-touch-required".to_owned(), Vec::new());
     });
     assert!(!waived.unwrap().token().touch_required);
+    let only_by_certificate = find("pty", &|fields| {
+        fields.extensions.insert("no-touch-required".to_owned(), Vec::new());
+    });
+    assert!(only_by_certificate.unwrap().token().touch_required);
     assert_eq!(
         find("principals=\"x,group:a\"", &|_| {}).unwrap().certificate().unwrap().principal(),
         "group:a"

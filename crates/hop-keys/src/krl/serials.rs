@@ -99,6 +99,8 @@ mod tests {
         serials.push_bitmap(Bitmap { offset: 100, bits: Box::new([0b1, 0b1000_0001]) });
         let found: Vec<u64> = (90..130).filter(|serial| serials.contains(*serial)).collect();
         assert_eq!(found, [100, 107, 108]);
-        assert!(!serials.contains(0) && !serials.contains(u64::MAX));
+        assert!(!serials.contains(u64::MAX));
+        serials.push_bitmap(Bitmap { offset: 0, bits: Box::new([0b11]) });
+        assert!(serials.contains(1) && !serials.contains(0), "0 means no serial");
     }
 }
