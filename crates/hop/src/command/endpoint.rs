@@ -62,9 +62,10 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
             endpoint.serve_one(Incoming::Stdio, CancellationToken::new()).await;
             return Ok(());
         }
+        let signals = serve::Signals::catch()?;
         let listeners = listen(arguments)?;
         announce(arguments, &listeners, announced)?;
-        serve::serve_until_signal(endpoint, listeners).await
+        serve::serve_until_signal(endpoint, listeners, signals).await
     })
 }
 
@@ -90,7 +91,7 @@ fn load_host_keys(arguments: &cli::Endpoint, account: &Account) -> Result<Vec<Lo
     }
     let directory = match &arguments.host_key_dir {
         Some(directory) => directory.clone(),
-        None => account.home.join(".local/share/hop/host-keys"),
+        None => serve::home_directory(account).join(".local/share/hop/host-keys"),
     };
     host_keys::keep(&directory).or_fail(ErrorKind::Config)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// What the environment says about the account, for where passwd says nothing.
@@ -24,6 +24,11 @@ pub(crate) fn account_hints() -> AccountHints {
         home: text("HOME").map(PathBuf::from),
         shell: text("SHELL").map(PathBuf::from),
     }
+}
+
+/// The person's home directory as their shell knows it; the account's, where it does not say.
+pub(crate) fn home_directory(account: &Account) -> PathBuf {
+    account_hints().home.unwrap_or_else(|| account.home.clone())
 }
 
 /// What sessions get of our own environment.
@@ -116,15 +121,32 @@ pub(crate) fn runtime() -> Result<Runtime, CommandError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().or_fail(ErrorKind::Internal)
 }
 
+/// The signals that end a server. Made before it announces itself, so that whoever reads the announcement
+/// can already stop it in peace.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Starts to catch them. Needs a runtime.
+    pub(crate) fn catch() -> Result<Self, CommandError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).or_fail(ErrorKind::Internal)?,
+            interrupt: signal(SignalKind::interrupt()).or_fail(ErrorKind::Internal)?,
+        })
+    }
+}
+
 /// Serves until SIGTERM or SIGINT: then no new connections, and sessions may end by themselves for a while;
 /// a second signal cuts them.
 pub(crate) async fn serve_until_signal(
     endpoint: Endpoint,
     listeners: Vec<Listener>,
+    signals: Signals,
 ) -> Result<(), CommandError> {
+    let Signals { mut terminate, mut interrupt } = signals;
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).or_fail(ErrorKind::Internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).or_fail(ErrorKind::Internal)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut serving = std::pin::pin!(endpoint.serve(listeners, threads, stop.clone()));
     tokio::select! {

@@ -52,6 +52,7 @@ pub(crate) fn run(arguments: &cli::Up) -> Result<(), CommandError> {
     }
     let endpoint = Endpoint::new(serve::config(account, ServerConfig::new(serve::host_keys(keys)), access));
     serve::runtime()?.block_on(async {
+        let signals = serve::Signals::catch()?;
         let listener = Listener::tcp(arguments.ssh).or_fail(ErrorKind::Unavailable)?;
         let ListenerAddress::Tcp(ssh) = listener.address().or_fail(ErrorKind::Unavailable)? else {
             return Err(CommandError::new(ErrorKind::Internal, "a TCP listener has no address"));
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &cli::Up) -> Result<(), CommandError> {
         } else {
             print(&command, &announced, &authorized);
         }
-        serve::serve_until_signal(endpoint, vec![listener]).await
+        serve::serve_until_signal(endpoint, vec![listener], signals).await
     })
 }
 
@@ -114,7 +115,7 @@ fn add_keys(arguments: &cli::Up, account: &Account, authorized: &Path) -> Result
     if authorized.exists() && arguments.add_keys != Some(YesNo::Yes) {
         return Ok(());
     }
-    let found = own_keys(&account.home.join(".ssh"));
+    let found = own_keys(&serve::home_directory(account).join(".ssh"));
     let known = std::fs::read_to_string(authorized).unwrap_or_default();
     let new: Vec<String> = found
         .iter()

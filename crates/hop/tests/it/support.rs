@@ -1,0 +1,132 @@
+//! Runs the built program in a home of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A home directory with a key pair in `~/.ssh`.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let home = Self(TempDir::new().unwrap());
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        home.make_key(".ssh/id_ed25519");
+        home
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes a key pair; the private key's path.
+    pub(crate) fn make_key(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+            .arg(&path)
+            .status()
+            .expect("ssh-keygen is missing: install the Debian package openssh-client");
+        assert!(made.success());
+        path
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// `hop` with these arguments, in this home.
+    pub(crate) fn hop(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hop"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::from(self.hop(arguments).output().unwrap())
+    }
+
+    /// Starts a server and waits for the line that it prints.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
+        let mut child = self
+            .hop(arguments)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(self.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let announced = serde_json::from_str(&line).unwrap_or_else(|error| {
+            let said = std::fs::read_to_string(self.path().join("stderr")).unwrap();
+            panic!("no announcement ({error}): {line:?}, {said}")
+        });
+        Server { child, announced }
+    }
+
+    /// Runs ssh with a key against a port of loopback, logging in as `user`.
+    pub(crate) fn ssh(&self, key: &Path, port: u16, user: &str, command: &str) -> Ended {
+        let output = Command::new("ssh")
+            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR"])
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", self.path().join("known_hosts").display()))
+            .arg("-i")
+            .arg(key)
+            .args(["-p", &port.to_string(), &format!("{user}@127.0.0.1"), command])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ended::from(output)
+    }
+}
+
+/// A running server; killed at the end.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) announced: serde_json::Value,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The port at the end of an address.
+pub(crate) fn port_of(address: &serde_json::Value) -> u16 {
+    address.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap()
+}
+
+/// The name that the tests run as.
+pub(crate) fn user_name() -> String {
+    let id = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(id.stdout).unwrap().trim().to_owned()
+}
