@@ -17,7 +17,7 @@ use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::{Certificate, CertificatePolicy, CertificateRefusal, JudgedCertificate};
 use crate::identity::Identity;
 use crate::krl::{RevocationList, Revoked};
-use crate::lines::{LineProblem, LineReason, exact, lines};
+use crate::lines::{LineProblem, LineReason, begins_with_key, exact, lines};
 use crate::public_key::PublicKey;
 use crate::token::TokenPolicy;
 
@@ -220,11 +220,6 @@ impl Entry {
             .judge_user(&policy, principals, facts.address, facts.now)
             .map_err(|refusal| KeyRefusal::Certificate { line: self.line, refusal })
     }
-}
-
-/// Whether a line has no options: none of them begins like the name of a kind of key.
-fn begins_with_key(text: &str) -> bool {
-    ["ssh-", "ecdsa-", "sk-"].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Why no line lets a login in; fit for a log, not for the peer.

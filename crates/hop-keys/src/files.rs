@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::authorized_keys::AuthorizedKeys;
 use crate::certificate::Certificate;
 use crate::krl::{KrlError, RevocationList};
-use crate::lines::{LineProblem, LineReason, lines};
+use crate::lines::{LineProblem, LineReason, begins_with_key, lines};
 use crate::private_key::{PrivateKey, PrivateKeyError};
 use crate::public_key::{KeyError, PublicKey};
 
@@ -80,9 +80,7 @@ fn parse_ca_keys(bytes: &[u8]) -> (Vec<PublicKey>, Vec<LineProblem>) {
     for line in lines(bytes) {
         let key = line.and_then(|(line, text)| match PublicKey::parse_line(&text) {
             Ok((key, _)) => Ok(key),
-            Err(KeyError::Line | KeyError::Base64) if !text.starts_with("ssh-") => {
-                Err(LineProblem { line, reason: LineReason::NotBare })
-            }
+            Err(_) if !begins_with_key(&text) => Err(LineProblem { line, reason: LineReason::NotBare }),
             Err(error) => Err(LineProblem { line, reason: error.into() }),
         });
         match key {

@@ -69,6 +69,11 @@ pub(crate) fn exact(text: &str) -> Result<&str, LineReason> {
     if text.contains('\u{fffd}') { Err(LineReason::NotText) } else { Ok(text) }
 }
 
+/// Whether a line begins with its key: no option and no marker begins like the name of a kind of key.
+pub(crate) fn begins_with_key(text: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|prefix| text.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
