@@ -69,6 +69,7 @@ pub struct Transport {
     pub(crate) established: Option<Established>,
     held: Held,
     rekey: RekeyClock,
+    not_known: Option<u32>,
 }
 
 /// What is known of the peer so far.
@@ -123,6 +124,7 @@ impl Transport {
             established: None,
             held: Held::default(),
             rekey,
+            not_known: None,
         };
         transport.output.tail().extend_from_slice(&transport.identification);
         transport.output.tail().extend_from_slice(b"\r\n");
@@ -152,6 +154,7 @@ impl Transport {
             established: Some(established),
             held: Held::default(),
             rekey,
+            not_known: None,
         })
     }
 
@@ -188,6 +191,12 @@ impl Transport {
     /// The host key that the first key exchange was signed with.
     pub fn host_key(&self) -> Option<&VerifiedHostKey> {
         self.established.as_ref().map(|established| &established.host_key)
+    }
+
+    /// The sequence number of the packet of ours that the peer last said it does not know
+    /// (SSH_MSG_UNIMPLEMENTED), once.
+    pub fn take_unimplemented(&mut self) -> Option<u32> {
+        self.not_known.take()
     }
 
     /// Whether payloads sent now leave now: false from our KEXINIT to our NEWKEYS.
@@ -340,7 +349,12 @@ impl Transport {
         }
         match number {
             message::DISCONNECT => Err(read_disconnect(payload)?),
-            message::IGNORE | message::DEBUG | message::UNIMPLEMENTED | message::PONG => Ok(()),
+            message::IGNORE | message::DEBUG | message::PONG => Ok(()),
+            message::UNIMPLEMENTED => {
+                self.not_known =
+                    Some(Reader::new(payload.get(1..).unwrap_or_default()).uint32().in_message(number)?);
+                Ok(())
+            }
             message::KEXINIT => self.on_init(payload, sequence, now),
             message::KEX_ECDH_INIT | message::KEX_ECDH_REPLY => match self.exchange.take() {
                 Some(Exchange::AwaitValue(state)) => {

@@ -60,8 +60,36 @@ where
             })
             .await
         };
-        self.finish(&ended).await;
+        self.finish(ended.0, &ended.1).await;
         ended
+    }
+
+    /// Runs until `pause` is ready *and* neither leg exchanges keys: then the relay can be
+    /// [exported](Relay::export), by way of [`into_parts`](Self::into_parts). `Some` if a side left or
+    /// failed before; both have been ended then.
+    pub async fn run_until(&mut self, pause: impl Future<Output = ()>) -> Option<(Side, Error)> {
+        let ended = {
+            let mut pause = std::pin::pin!(pause);
+            let mut wanted = false;
+            poll_fn(|cx| {
+                wanted = wanted || pause.as_mut().poll(cx).is_ready();
+                if let Err(RelayError { side, error }) = self.poll(cx) {
+                    return Poll::Ready(Some((side, error)));
+                }
+                let exchanging =
+                    [Side::Client, Side::Server].map(|side| self.relay.leg(side).is_exchanging());
+                if wanted && exchanging == [false, false] { Poll::Ready(None) } else { Poll::Pending }
+            })
+            .await
+        };
+        let (side, error) = ended?;
+        self.finish(Some(side), &error).await;
+        Some((side, error))
+    }
+
+    /// The relay and its streams, for another process.
+    pub fn into_parts(self) -> (Relay, C, S) {
+        (self.relay, self.client, self.server)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
@@ -131,14 +159,13 @@ where
     }
 
     /// Delivers what the leaving side had sent, then says goodbye to both.
-    async fn finish(&mut self, ended: &(Option<Side>, Error)) {
-        let (side, error) = ended;
+    async fn finish(&mut self, side: Option<Side>, error: &Error) {
         // What one side sent before it left still reaches the other, within bounds.
-        let delivery = poll_fn(|cx| self.poll_delivery(cx, *side));
+        let delivery = poll_fn(|cx| self.poll_delivery(cx, side));
         let _ = tokio::time::timeout(DELIVERY, delivery).await;
         for leg in [Side::Client, Side::Server] {
             let goodbye = match side {
-                Some(at_fault) if *at_fault != leg => Some(far_end_left(error)),
+                Some(at_fault) if at_fault != leg => Some(far_end_left(error)),
                 _ => error.disconnect(),
             };
             if let Some((reason, description)) = goodbye {
