@@ -99,8 +99,6 @@ pub enum ArgumentError {
     UnknownOption { option: char },
     #[error("option -{option} needs a value")]
     MissingValue { option: char },
-    #[error("unexpected argument {argument:?}")]
-    Operand { argument: OsString },
     #[error("option -{option}: {source}")]
     Requests { option: char, source: UnknownRequest },
     #[error("option -{option}: {value:?} is none of {}", .allowed.join(", "))]
@@ -149,9 +147,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut letters = match argument.as_bytes() {
-            b"--" => return end(arguments.next(), parsed, denied, allowed),
-            [b'-', letters @ ..] if !letters.is_empty() => letters,
-            _ => return Err(ArgumentError::Operand { argument }),
+            [b'-', letters @ ..] if !letters.is_empty() && letters != b"-" => letters,
+            // The end of the options. What follows is passed over, as OpenSSH does: `scp -D` puts a host there.
+            _ => break,
         };
         while let [letter, rest @ ..] = letters {
             letters = rest;
@@ -162,7 +160,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
                     'R' => parsed.read_only = true,
                     'h' => return Ok(Command::Help),
                     // Started as a login shell ("-c command"): the rest is the shell's command line, not ours.
-                    'c' => return end(None, parsed, denied, allowed),
+                    'c' => return Ok(serve(parsed, denied, allowed)),
                     _ => return Err(ArgumentError::UnknownOption { option }),
                 }
                 continue;
@@ -185,20 +183,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
             }
         }
     }
-    end(None, parsed, denied, allowed)
+    Ok(serve(parsed, denied, allowed))
 }
 
-fn end(
-    operand: Option<OsString>,
-    mut parsed: Arguments,
-    denied: RequestSet,
-    allowed: Option<RequestSet>,
-) -> Result<Command, ArgumentError> {
-    if let Some(argument) = operand {
-        return Err(ArgumentError::Operand { argument });
-    }
+fn serve(mut parsed: Arguments, denied: RequestSet, allowed: Option<RequestSet>) -> Command {
     parsed.permitted = allowed.unwrap_or(RequestSet::ALL).without(denied);
-    Ok(Command::Serve(parsed))
+    Command::Serve(parsed)
 }
 
 fn word<T>(
@@ -271,6 +261,10 @@ mod tests {
         assert_eq!(serve("-e --"), serve("-e"));
         assert_eq!(parse(["-Q".into(), "requests".into()]), Ok(Command::ListRequests));
         assert_eq!(parse(["-eh".into()]), Ok(Command::Help));
+        // Under `scp -D`, and what getopt does with the rest.
+        assert_eq!(serve("-e somehost -X"), serve("-e"));
+        assert_eq!(serve("-e -- -X"), serve("-e"));
+        assert_eq!(serve("-e -"), serve("-e"));
         // As a login shell.
         assert_eq!(serve("-c /usr/lib/openssh/sftp-server -X"), Arguments::new());
     }
@@ -288,8 +282,6 @@ mod tests {
             ("-x", "unknown option -x"),
             ("-eX", "unknown option -X"),
             ("-d", "option -d needs a value"),
-            ("-R /srv", "unexpected argument \"/srv\""),
-            ("-R -- /srv", "unexpected argument \"/srv\""),
             ("-P open,raed", "option -P: \"raed\" is no SFTP request (-Q requests lists them)"),
             (
                 "-l LOUD",

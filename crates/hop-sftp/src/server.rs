@@ -23,6 +23,7 @@ mod handles;
 mod input;
 mod listing;
 mod locality;
+mod order;
 mod output;
 mod paths;
 mod realpath;

@@ -102,7 +102,7 @@ impl Desk {
         self.place = match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Here(mut session) => Place::Away(tokio::task::spawn_blocking(move || {
                 let mut response = Output::with_capacity(MAX_RESPONSE);
-                let outcome = session.answer_whatever_it_takes(&packet, &mut response);
+                let outcome = session.carry_out_packet(&packet, true, &mut response).map(|_| ());
                 Returned { session, response, outcome }
             })),
             other => other,

@@ -85,6 +85,8 @@ pub(crate) fn apply_to_link(
 impl Target<'_> {
     fn set_size(self, size: u64) -> Result<(), Errno> {
         match self {
+            // What truncate(2) says before it looks for the file.
+            _ if i64::try_from(size).is_err() => Err(Errno::INVAL),
             Self::Path(directory, path) => {
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(directory, path, flags, Mode::empty())?;

@@ -103,21 +103,20 @@ impl Copying {
             let (mut from, mut to) = (self.source_offset, self.target_offset);
             let (from, to) = (Some(&mut from), Some(&mut to));
             match copy_file_range(&source.file, from, &target.file, to, wanted.min(STEP)) {
+                Ok(count) if count > 0 => return Ok(count),
                 Err(Errno::INTR) => return self.copy_some(source, target),
-                // Files of /proc say that they are empty; reading them tells. So do the errors of
-                // file systems that cannot copy, of special files and of copies across file systems.
-                Ok(0) => {}
-                Err(
-                    Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::IO,
-                ) => {}
-                other => return other,
+                // Files of /proc say that they are empty; copies across file systems, to special files and on file
+                // systems that cannot do it fail. Reading and writing tells how it really is.
+                Ok(_) | Err(_) => {}
             }
             self.method = Method::Buffer(vec![0; BUFFER]);
         }
         let Method::Buffer(buffer) = &mut self.method else { return Ok(0) };
         let space = buffer.get_mut(..wanted.min(BUFFER)).unwrap_or_default();
         let count = retry_on_intr(|| pread(&source.file, &mut *space, self.source_offset))?;
-        write_all(&target.file, self.target_offset, space.get(..count).unwrap_or_default())?;
+        if count > 0 {
+            write_all(&target.file, self.target_offset, space.get(..count).unwrap_or_default())?;
+        }
         Ok(count)
     }
 }

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::aside::Desk;
 use super::input::Input;
+use super::order::Answer;
 use super::output::Output;
-use super::session::{Answer, MAX_RESPONSE, Session};
+use super::session::{MAX_RESPONSE, Session};
 use super::{ServeError, Summary};
 
 /// Requests answered in a row before other tasks of the thread get their turn.

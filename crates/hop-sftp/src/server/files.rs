@@ -45,7 +45,12 @@ impl Session {
             return Err(StatusCode::Failure.into());
         }
         let new_mode = mode(attributes.permissions.unwrap_or(NEW_FILE));
-        let file = open_without_waiting(self.directory.as_fd(), path, open_flags(flags), new_mode)?;
+        let file = match open_without_waiting(self.directory.as_fd(), path, open_flags(flags), new_mode) {
+            Err(Errno::AGAIN) if !self.may_wait => return Ok(Reply::WouldWait),
+            // Somebody holds a lease on the file (Samba does): asked to give it up, and waited for.
+            Err(Errno::AGAIN) => open_waiting(self.directory.as_fd(), path, open_flags(flags), new_mode)?,
+            other => other?,
+        };
         info!("open \"{}\" flags {} mode 0{:o}", Escaped(path), flags, new_mode.as_raw_mode());
         let local = self.careful && is_local(&file);
         let append = flags.contains(OpenFlags::APPEND);
@@ -98,7 +103,7 @@ impl Session {
         let open = self.handles.file(handle).ok_or(StatusCode::Failure)?;
         let count = read_waiting(id, &open.file, offset, read_length(length), output)?;
         self.count_read(handle, count);
-        Ok(Reply::Elsewhere)
+        Ok(Reply::InOutput)
     }
 
     /// A read that is answered from memory, or else not at all.
@@ -238,6 +243,10 @@ pub(super) fn read_waiting(
 
 /// Reads what is in the page cache: all of `space`, or up to the end of the file; otherwise "again".
 fn read_without_waiting(file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    if i64::try_from(offset).is_err() {
+        // pread refuses it too; but to preadv2 an offset of -1 is "where the file stands".
+        return Err(Errno::INVAL);
+    }
     let mut count = 0_usize;
     while let Some(rest) = space.get_mut(count..).filter(|rest| !rest.is_empty()) {
         let at = offset.saturating_add(u64::try_from(count).unwrap_or(0));
@@ -284,27 +293,35 @@ fn open_without_waiting(
     flags: OFlags,
     new_mode: Mode,
 ) -> Result<OwnedFd, Errno> {
+    open_waiting(directory, path, flags | OFlags::NONBLOCK, new_mode)
+}
+
+fn open_waiting(
+    directory: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    new_mode: Mode,
+) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
-    match rustix::fs::openat(directory, path, flags | OFlags::NONBLOCK, new_mode) {
-        // A lease on a regular file (Samba takes them) is waited for, as by any other program.
-        Err(Errno::AGAIN) => retry_on_intr(|| rustix::fs::openat(directory, path, flags, new_mode)),
-        other => other,
-    }
+    retry_on_intr(|| rustix::fs::openat(directory, path, flags, new_mode))
 }
 
 pub(super) fn write_all(file: &OwnedFd, offset: u64, data: &[u8]) -> Result<(), Errno> {
     let mut rest = data;
     let mut at = offset;
-    // A file opened for appending ignores the offset (Linux's pwrite).
-    while !rest.is_empty() {
+    loop {
+        // Also with nothing to write: whether the file may be written is then still said.
         let count = retry_on_intr(|| rustix::io::pwrite(file, rest, at))?;
+        rest = rest.get(count..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
         if count == 0 {
             return Err(Errno::IO);
         }
-        rest = rest.get(count..).unwrap_or_default();
+        // A file opened for appending ignores the offset (Linux's pwrite).
         at = at.saturating_add(u64::try_from(count).unwrap_or(0));
     }
-    Ok(())
 }
 
 /// Closes a file and reports what a network file system has to say only now (NFS, quota).

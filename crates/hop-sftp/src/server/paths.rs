@@ -97,6 +97,11 @@ impl Session {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 self.rename_in_steps(old_path, new_path)?
             }
+            // A new name that is taken is said before an old one that is missing; the client wants the latter.
+            Err(Errno::EXIST) => {
+                rustix::fs::statat(directory, old_path, AtFlags::SYMLINK_NOFOLLOW)?;
+                return Err(Errno::EXIST.into());
+            }
             other => other?,
         }
         Ok(Reply::Done)

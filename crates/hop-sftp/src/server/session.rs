@@ -1,7 +1,7 @@
 //! One session: takes a packet, carries it out, appends the response.
 //!
 //! Owns the order of things: INIT first, permissions before anything is done, exactly one response per request. The
-//! requests themselves are in `files`, `paths` and `copy`.
+//! requests themselves are in `files`, `paths` and `copy`; when each is carried out is in `order`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,17 +12,16 @@ use rustix::process::{Resource, getrlimit};
 use tracing::{debug, info, warn};
 
 use super::accounts::Accounts;
-use super::aside::{MAX_READS, Read};
 use super::directory::WorkingDirectory;
-use super::files::{AtHand, MAX_DATA};
+use super::files::MAX_DATA;
 use super::handles::{HandleBytes, Handles, Open};
-use super::locality::{Links, Pace, is_at_hand, is_parent_at_hand};
+use super::locality::Pace;
 use super::output::Output;
 use super::status::Refusal;
 use super::{ServeError, ServerOptions, Summary};
 use crate::codec::{
-    Attributes, ClientPacket, Extended, Extension, Hello, Limits, Malformed, NameEntry, OpenFlags, Request,
-    Response, StatusCode, VERSION,
+    Attributes, ClientPacket, Extended, Extension, Hello, Limits, Malformed, NameEntry, Request, Response,
+    StatusCode, VERSION,
 };
 use crate::escape::Escaped;
 use crate::requests::RequestName;
@@ -47,20 +46,10 @@ pub(crate) struct Session {
     pub(super) abandoned: Arc<AtomicBool>,
     /// Whether requests that may wait are to be carried out aside.
     pub(super) careful: bool,
-    pace: Pace,
+    /// Whether the request being carried out may wait.
+    pub(super) may_wait: bool,
+    pub(super) pace: Pace,
     initialised: bool,
-}
-
-/// How a request was dealt with.
-pub(crate) enum Answer {
-    /// Its response is in the output.
-    Given,
-    /// It is a read to be done aside.
-    ReadAside(Read),
-    /// It may have to wait: to be carried out aside, with the session.
-    Aside,
-    /// Not before the reads under way are finished.
-    Later,
 }
 
 /// What a request that was carried out is answered with.
@@ -74,8 +63,10 @@ pub(super) enum Reply {
     Names(Vec<(Vec<u8>, Vec<u8>, Attributes)>),
     /// The payload of an EXTENDED_REPLY.
     Payload(Vec<u8>),
-    /// The response is already in the output, or will be.
-    Elsewhere,
+    /// The response is already in the output.
+    InOutput,
+    /// None yet: the request would have to wait, which it must not here.
+    WouldWait,
 }
 
 impl Session {
@@ -101,78 +92,33 @@ impl Session {
             summary: Summary::default(),
             abandoned: Arc::default(),
             careful,
+            may_wait: true,
             pace: Pace::default(),
             initialised: false,
             options,
         })
     }
 
-    /// Carries out a request that can be carried out at once, while `reads` reads are under way aside, and appends its
-    /// response, for which `output` must have [`MAX_RESPONSE`] bytes of room.
-    pub(crate) fn answer(
+    /// Carries out one request and appends its response. With `may_wait` it takes as long as it takes; otherwise a request
+    /// that turns out to have to wait is left undone, and the result is `false`.
+    pub(crate) fn carry_out_packet(
         &mut self,
         packet: &[u8],
-        reads: usize,
+        may_wait: bool,
         output: &mut Output,
-    ) -> Result<Answer, ServeError> {
-        let decoded = ClientPacket::decode(packet);
-        if let Ok(ClientPacket::Request { id, request }) = &decoded
-            && self.careful
-            && self.initialised
-            && self.permit(request).is_ok()
-        {
-            if reads > 0 && !is_observation(request) {
-                return Ok(Answer::Later);
-            }
-            if let Request::Read { handle, offset, length } = request {
-                match self.read_at_hand(*id, handle, *offset, *length, output) {
-                    AtHand::Given => {
-                        self.summary.requests = self.summary.requests.saturating_add(1);
-                        return Ok(Answer::Given);
-                    }
-                    AtHand::Not(_) if reads >= MAX_READS => return Ok(Answer::Later),
-                    AtHand::Not(read) => {
-                        self.summary.requests = self.summary.requests.saturating_add(1);
-                        return Ok(Answer::ReadAside(read));
-                    }
-                    AtHand::Unknown => {}
-                }
-            } else if self.may_wait(request) {
-                return Ok(if reads > 0 { Answer::Later } else { Answer::Aside });
-            }
-        }
-        self.carry_out_decoded(decoded, packet, output)?;
-        Ok(Answer::Given)
-    }
-
-    /// Carries out one request, however long it takes, and appends its response.
-    pub(crate) fn answer_whatever_it_takes(
-        &mut self,
-        packet: &[u8],
-        output: &mut Output,
-    ) -> Result<(), ServeError> {
-        self.carry_out_decoded(ClientPacket::decode(packet), packet, output)
-    }
-
-    /// A flag that makes a long request end early.
-    pub(crate) fn abandonment(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.abandoned)
-    }
-
-    fn carry_out_decoded(
-        &mut self,
-        decoded: Result<ClientPacket<'_>, Malformed>,
-        packet: &[u8],
-        output: &mut Output,
-    ) -> Result<(), ServeError> {
-        match decoded {
+    ) -> Result<bool, ServeError> {
+        self.may_wait = may_wait;
+        match ClientPacket::decode(packet) {
             Ok(ClientPacket::Init(hello)) => self.initialise(&hello, output),
             Ok(_) | Err(_) if !self.initialised => return Err(ServeError::NotInitialised),
             Ok(ClientPacket::Request { id, request }) => {
-                self.summary.requests = self.summary.requests.saturating_add(1);
                 let began = Instant::now();
                 let outcome = self.permit(&request).and_then(|()| self.carry_out(id, &request, output));
+                if let Ok(Reply::WouldWait) = outcome {
+                    return Ok(false);
+                }
                 self.pace.note(began.elapsed());
+                self.count_request();
                 if let Err(refusal) = &outcome {
                     note_refusal(&request, refusal);
                 }
@@ -180,67 +126,29 @@ impl Session {
             }
             Err(Malformed { id: Some(id), field }) => {
                 debug!(id, field, "malformed request");
+                self.count_request();
                 Response::status(StatusCode::BadMessage).encode(id, output);
             }
             Err(Malformed { id: None, .. }) => {
                 return Err(ServeError::NoRequestId { kind: packet.first().copied().unwrap_or(0) });
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Whether a request, other than a read, may have to wait for a disk or a network.
-    fn may_wait(&mut self, request: &Request<'_>) -> bool {
-        let directory = &self.directory;
-        let at_hand = match request {
-            Request::Extended(Extended::Limits | Extended::Unknown { .. }) | Request::Unknown(_) => {
-                return false;
-            }
-            _ if self.pace.is_slow() => return true,
-            Request::Open { path, flags, .. } if flags.contains(OpenFlags::CREATE) => {
-                is_parent_at_hand(directory, path)
-            }
-            Request::Open { path, .. } | Request::Stat { path } | Request::Setstat { path, .. } => {
-                is_at_hand(directory, path, Links::Follow)
-            }
-            Request::Lstat { path } => is_at_hand(directory, path, Links::Stay),
-            Request::Remove { path } | Request::Mkdir { path, .. } | Request::Rmdir { path } => {
-                is_parent_at_hand(directory, path)
-            }
-            Request::Rename { old_path, new_path }
-            | Request::Extended(Extended::PosixRename { old_path, new_path }) => {
-                is_parent_at_hand(directory, old_path) && is_parent_at_hand(directory, new_path)
-            }
-            Request::Close { handle }
-            | Request::Read { handle, .. }
-            | Request::Write { handle, .. }
-            | Request::Fstat { handle }
-            | Request::Fsetstat { handle, .. } => match self.handles.find(handle) {
-                Some(Open::File(open)) => open.local,
-                // Closing a listing tells nobody anything.
-                Some(Open::Directory(_)) => matches!(request, Request::Close { .. }),
-                None => true,
-            },
-            // Seldom, or as good as never without waiting: a listing looks at every entry, and one may
-            // be the root of a mount that hangs; names of users come from anywhere.
-            Request::Opendir { .. }
-            | Request::Readdir { .. }
-            | Request::Realpath { .. }
-            | Request::Readlink { .. }
-            | Request::Symlink { .. }
-            | Request::Extended(
-                Extended::Statvfs { .. }
-                | Extended::Fstatvfs { .. }
-                | Extended::Hardlink { .. }
-                | Extended::Fsync { .. }
-                | Extended::Lsetstat { .. }
-                | Extended::ExpandPath { .. }
-                | Extended::CopyData(_)
-                | Extended::HomeDirectory { .. }
-                | Extended::UsersGroupsById { .. },
-            ) => false,
-        };
-        !at_hand
+    /// Whether the client has sent INIT.
+    pub(super) fn is_initialised(&self) -> bool {
+        self.initialised
+    }
+
+    /// A flag that makes a long request end early.
+    pub(crate) fn abandonment(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.abandoned)
+    }
+
+    /// Notes a request that is answered.
+    pub(super) fn count_request(&mut self) {
+        self.summary.requests = self.summary.requests.saturating_add(1);
     }
 
     /// Closes what the client left open and says what the session did.
@@ -282,12 +190,16 @@ impl Session {
             // Answered with "unsupported" when it is carried out.
             return Ok(());
         };
-        let allowed = self.options.permitted.contains(name) && !(self.options.read_only && name.writes());
-        if !allowed {
+        if !self.is_permitted(name) {
             info!("refused {name} request");
             return Err(StatusCode::PermissionDenied.into());
         }
         Ok(())
+    }
+
+    /// Whether a request is served at all.
+    pub(super) fn is_permitted(&self, name: RequestName) -> bool {
+        self.options.permitted.contains(name) && !(self.options.read_only && name.writes())
     }
 
     fn carry_out(&mut self, id: u32, request: &Request<'_>, output: &mut Output) -> Result<Reply, Refusal> {
@@ -372,25 +284,10 @@ fn respond(id: u32, outcome: Result<Reply, Refusal>, output: &mut Output) {
             Response::Name(entries.collect()).encode(id, output);
         }
         Ok(Reply::Payload(payload)) => Response::ExtendedReply(&payload).encode(id, output),
-        Ok(Reply::Elsewhere) => {}
+        Ok(Reply::InOutput | Reply::WouldWait) => {}
         Err(Refusal { code, message, .. }) => {
             Response::Status { code, message: message.as_bytes(), language: b"" }.encode(id, output);
         }
-    }
-}
-
-/// Whether a request changes nothing that a read under way could see, nor takes its file away.
-fn is_observation(request: &Request<'_>) -> bool {
-    match request {
-        Request::Open { flags, .. } => {
-            !flags.contains(OpenFlags::CREATE) && !flags.contains(OpenFlags::TRUNCATE)
-        }
-        Request::Read { .. }
-        | Request::Lstat { .. }
-        | Request::Fstat { .. }
-        | Request::Stat { .. }
-        | Request::Extended(Extended::Limits) => true,
-        _ => false,
     }
 }
 
