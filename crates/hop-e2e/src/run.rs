@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one program may take. Generous: two loaded cores move 64 MiB through a debug build.
@@ -223,7 +223,7 @@ impl Background {
     /// What it printed so far, on both streams.
     #[must_use]
     pub fn output(&self) -> String {
-        String::from_utf8_lossy(&self.output.state.lock().expect("no reader panics").0).into_owned()
+        String::from_utf8_lossy(&self.output.lock().0).into_owned()
     }
 
     /// Its process id.
@@ -235,7 +235,7 @@ impl Background {
     /// Waits until `ready` finds what it wants in the output; panics when the program ends before, or after 30 s.
     pub fn wait_for<T>(&self, what: &str, ready: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let mut state = self.output.state.lock().expect("no reader panics");
+        let mut state = self.output.lock();
         loop {
             let text = String::from_utf8_lossy(&state.0);
             if let Some(value) = ready(&text) {
@@ -244,7 +244,7 @@ impl Background {
             assert!(state.1 < STREAMS, "`{}` closed its output before {what}:\n{text}", self.line);
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "`{}`: no {what} after 30 s:\n{text}", self.line);
-            state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
+            state = self.output.wait(state, left);
         }
     }
 
@@ -258,11 +258,11 @@ impl Background {
     #[must_use]
     pub fn wait(&mut self) -> Option<i32> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let mut state = self.output.state.lock().expect("no reader panics");
+        let mut state = self.output.lock();
         while state.1 < STREAMS {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "`{}` still runs after 30 s", self.line);
-            state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
+            state = self.output.wait(state, left);
         }
         drop(state);
         self.child.wait().expect("wait for our own child").code()
@@ -290,13 +290,27 @@ struct Collected {
 }
 
 impl Collected {
+    /// Also after a test's thread panicked with the lock in hand: the output is wanted most then.
+    fn lock(&self) -> MutexGuard<'_, (Vec<u8>, usize)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is more, or this long.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, (Vec<u8>, usize)>,
+        left: Duration,
+    ) -> MutexGuard<'a, (Vec<u8>, usize)> {
+        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+
     fn gather(shared: &Arc<Self>, mut stream: impl Read + Send + 'static) {
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             let mut part = [0; 4096];
             loop {
                 let n = stream.read(&mut part).unwrap_or(0);
-                let mut state = shared.state.lock().expect("no reader panics");
+                let mut state = shared.lock();
                 if n == 0 {
                     state.1 += 1;
                 } else {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use hop_e2e::program::program;
-use hop_e2e::server::Options;
+use hop_e2e::server::{Kind, Options};
 use hop_e2e::sshd::Release;
 use hop_e2e::{Finished, Identity, Run, Scratch, Server};
 
@@ -40,7 +40,9 @@ impl Site {
         let rsa_ca = Identity::generate(&files, "rsa_ca", "rsa", &["-b", "3072"]);
         let trusted = [&ca, &other_ca, &rsa_ca].map(|ca| format!("{}\n", ca.public)).concat();
         let cas = files.write("cas", trusted);
-        let krl = files.write("krl", "");
+        let krl = files.join("krl");
+        let nothing = files.write("krl.spec", "");
+        let _ = Run::new(program("ssh-keygen")).args(["-q", "-k", "-f"]).arg(&krl).arg(nothing).success();
         let server = Server::start_with(&Options {
             hop_arguments: vec![
                 "--trusted-user-ca".to_owned(),
@@ -209,7 +211,6 @@ fn revoked_keys_and_certificates_are_refused() {
     let site = Site::new();
     let good = site.good();
     let ca = Some(&site.ca);
-    site.assert("empty file", &good, Accept);
     let by_hash = format!("hash: {}\n", site.holder.fingerprint());
     let cases: &[(&str, Option<&Identity>, &str, Verdict)] = &[
         ("serial", ca, "serial: 100\n", Refuse),
@@ -245,6 +246,10 @@ fn a_revocation_list_that_cannot_be_read_refuses_everybody() {
     // Plain keys are locked out as well.
     let plain = site.server.ssh(Release::V9_2).arg("echo in").finish();
     assert_eq!(plain.status, Some(255), "{plain}");
+    std::fs::write(&site.krl, "").unwrap();
+    // sshd takes no bytes for a list of nothing; we take them for the accident that they are.
+    let zero_bytes = if Kind::asked() == Kind::Hop { Refuse } else { Accept };
+    site.assert("zero bytes", &good, zero_bytes);
     std::fs::write(&site.krl, sound).unwrap();
     site.assert("sound again", &good, Accept);
 }
