@@ -113,6 +113,6 @@ fn audit(server: &Server, name: &str) -> Vec<Finding> {
 /// The report without what differs from run to run.
 fn stable(text: &str) -> String {
     let kept =
-        text.lines().filter(|l| !l.contains("SHA256:") && !l.contains("MD5:") && !l.contains("target:"));
+        text.lines().filter(|l| !l.contains("SHA256:") && !l.contains("MD5:") && !l.starts_with("Starting audit"));
     kept.flat_map(|l| [l, "\n"]).collect()
 }
