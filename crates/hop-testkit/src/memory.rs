@@ -1,0 +1,65 @@
+//! What a process costs: memory and descriptors, as Linux tells it under `/proc`.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident, or since [`reset_peak`].
+    pub peak: u64,
+}
+
+impl Memory {
+    /// That of the process with this id.
+    pub fn of(process: u32) -> io::Result<Self> {
+        let status = std::fs::read_to_string(entry(process, "status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+            Some(kib * 1024)
+        };
+        match (field("VmRSS:"), field("VmHWM:")) {
+            (Some(resident), Some(peak)) => Ok(Self { resident, peak }),
+            // A process that has ended and is not waited for has no memory.
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Forgets the peak so far: it counts from now on.
+pub fn reset_peak(process: u32) -> io::Result<()> {
+    // proc(5): 5 resets the peak resident set size to the present one.
+    std::fs::write(entry(process, "clear_refs"), "5")
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(process: u32) -> io::Result<usize> {
+    Ok(std::fs::read_dir(entry(process, "fd"))?.count())
+}
+
+fn entry(process: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_was_used_and_given_back_shows_in_the_peak() {
+        let own = std::process::id();
+        reset_peak(own).unwrap();
+        let before = Memory::of(own).unwrap();
+        let block = vec![1_u8; 64 << 20];
+        assert_eq!(block.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 64 << 20);
+        drop(block);
+        let after = Memory::of(own).unwrap();
+        assert!(after.peak >= before.resident + (60 << 20), "{before:?} {after:?}");
+        reset_peak(own).unwrap();
+        assert!(Memory::of(own).unwrap().peak < after.peak);
+        assert!(descriptors(own).unwrap() >= 3);
+    }
+}
