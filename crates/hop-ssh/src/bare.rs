@@ -11,6 +11,9 @@ use crate::message::{self, DisconnectReason};
 use crate::packet::LONGEST_PACKET;
 use crate::transport::{LONGEST_BACKLOG, Payload, disconnect, read_disconnect};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
+
 const GREETING: &[u8] = b"HOP-BARE-1\n";
 
 /// Proof that a byte stream is a Unix socket: made by [`SiteSocket::new`] from the socket itself, which

@@ -8,6 +8,8 @@
 mod leg;
 mod relay;
 
+pub use relay::RelaySetup;
+
 use crate::error::Malformed;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -86,5 +88,7 @@ impl std::fmt::Debug for Exported {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;

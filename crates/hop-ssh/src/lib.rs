@@ -12,10 +12,15 @@ mod crypto;
 pub mod driver;
 mod error;
 pub mod export;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kex;
 mod leg;
 pub mod message;
 mod packet;
+#[cfg(test)]
+mod properties;
 pub mod relay;
 mod transport;
 mod version;

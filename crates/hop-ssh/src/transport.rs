@@ -522,5 +522,7 @@ pub(crate) fn read_disconnect(payload: &[u8]) -> Result<Error, Error> {
     read().in_message(message::DISCONNECT)
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! User authentication (RFC 4252), both sides, sans-IO.
 
 mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 mod server;
 mod signed;
 

@@ -20,6 +20,11 @@ impl SessionBinding {
         Some(Self { session_id: transport.session_id()?.to_vec(), host_key: transport.host_key()?.clone() })
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn from_parts(session_id: Vec<u8>, host_key: VerifiedHostKey) -> Self {
+        Self { session_id, host_key }
+    }
+
     /// The session identifier (RFC 4253 section 7.2).
     pub fn session_id(&self) -> &[u8] {
         &self.session_id

@@ -246,5 +246,7 @@ impl Engine {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;

@@ -124,6 +124,21 @@ impl Channels {
         Ok(channels)
     }
 
+    /// What must be true at any time.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn check(&self) {
+        let asked: usize = self.by_number.values().map(|ends| ends.asked.len()).sum();
+        assert_eq!(self.pending, asked, "requests are counted wrong");
+        for ((side, number), ends) in &self.by_number {
+            let other = self.by_number.get(&(side.other(), ends.other));
+            assert_eq!(
+                other.map(|other| other.other),
+                Some(*number),
+                "{side:?} {number} has lost its other end"
+            );
+        }
+    }
+
     /// The entry of `from` for the channel that the other side calls `recipient`.
     fn mine(&mut self, from: Side, recipient: u32) -> Option<&mut Ends> {
         let number = self.by_number.get(&(from.other(), recipient))?.other;

@@ -524,5 +524,7 @@ fn recipient(payload: &[u8]) -> Result<u32, Error> {
     Reader::new(field).uint32().in_message(number)
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;
