@@ -101,6 +101,18 @@ impl Algorithms {
         offer
     }
 
+    /// The host key algorithms, best first.
+    pub fn host_keys(&self) -> &[IdentityAlgorithm] {
+        &self.host_keys
+    }
+
+    /// Keeps only the given host key algorithms, in the given order: a client puts those first for which it
+    /// has a key of the host on record, or it takes the host's other key for a changed one.
+    pub fn with_host_keys(mut self, order: &[IdentityAlgorithm]) -> Self {
+        self.host_keys = order.iter().copied().filter(|wanted| self.host_keys.contains(wanted)).collect();
+        self
+    }
+
     /// Keeps only the named ciphers, in the given order; for benchmarks and tests that pin one.
     /// Names that we do not have are left out.
     pub fn with_ciphers(mut self, names: &[&str]) -> Self {

@@ -19,13 +19,15 @@ const MOST_PROMPTS: u32 = 100;
 /// How many banners are handed on; a server could send them for ever.
 const MOST_BANNERS: u32 = 64;
 
-/// A way to authenticate, to be tried in order.
+/// A way to authenticate, to be tried in order. Each is tried once; one whose method the server does not
+/// take now waits until it does (a server that wants several methods names the next one after a partial
+/// success).
 #[derive(Clone, Debug)]
 pub enum Offer {
     /// A key or certificate that somebody can sign with. The server is asked first whether it would
     /// do, so that a person is not made to touch a token for nothing.
     Key(Identity),
-    /// Questions for a person.
+    /// Questions for a person. Offer it as often as the person may try.
     KeyboardInteractive,
 }
 
@@ -36,6 +38,8 @@ pub struct ClientAuth {
     user: String,
     extensions: PeerExtensions,
     offers: VecDeque<Offer>,
+    /// The methods that the server said last that it would take, comma separated.
+    methods: String,
     state: State,
     banners: u32,
 }
@@ -102,6 +106,7 @@ impl ClientAuth {
             user: user.to_owned(),
             extensions,
             offers: offers.into_iter().collect(),
+            methods: String::new(),
             state: State::AwaitService,
             banners: 0,
         };
@@ -160,7 +165,7 @@ impl ClientAuth {
                 request.put_string(signature);
                 Ok(request)
             }
-            (State::AwaitSignature { .. }, None) => self.next_offer(None),
+            (State::AwaitSignature { .. }, None) => self.next_offer(),
             _ => Err(Error::Protocol { problem: "no signature was asked for" }),
         }
     }
@@ -204,35 +209,41 @@ impl ClientAuth {
             reader.clone().finish()?;
             Ok::<_, Malformed>(methods)
         };
-        let methods = read().in_message(message::USERAUTH_FAILURE)?;
-        self.next_offer(Some(methods)).map(ClientStep::Reply)
+        // Whether the success was partial changes nothing for us: what can continue is in the list.
+        self.methods = read().in_message(message::USERAUTH_FAILURE)?.to_owned();
+        self.next_offer().map(ClientStep::Reply)
     }
 
-    /// The next request among the methods that can continue; `None` means that they are unchanged.
-    fn next_offer(&mut self, methods: Option<&str>) -> Result<Vec<u8>, Error> {
-        let allowed = |method: &str| methods.is_none_or(|all| all.split(',').any(|name| name == method));
-        while let Some(offer) = self.offers.pop_front() {
-            match offer {
-                Offer::Key(identity) if allowed(PUBLICKEY) => {
+    /// The request of the first offer that the server takes now (RFC 4252 section 5.1). Those before it
+    /// stay for later.
+    fn next_offer(&mut self) -> Result<Vec<u8>, Error> {
+        while let Some(at) = self.offers.iter().position(|offer| self.takes(offer)) {
+            match self.offers.remove(at) {
+                Some(Offer::Key(identity)) => {
                     let Some(algorithm) = self.algorithm_for(&identity) else { continue };
                     let request = self.key_request(false, algorithm, identity.blob());
                     self.state = State::AwaitProbe { identity, algorithm };
                     return Ok(request);
                 }
-                Offer::KeyboardInteractive if allowed(KEYBOARD_INTERACTIVE) => {
+                Some(Offer::KeyboardInteractive) => {
                     self.state = State::AwaitInfo;
                     let mut request = self.request(KEYBOARD_INTERACTIVE);
                     request.put_string("");
                     request.put_string("");
                     return Ok(request);
                 }
-                // Kept for later would be wrong: the server has said that it does not take it.
-                Offer::Key(_) | Offer::KeyboardInteractive => {}
+                None => break,
             }
         }
-        Err(Error::AuthenticationRefused {
-            remaining: methods.unwrap_or_default().chars().take(256).collect(),
-        })
+        Err(Error::AuthenticationRefused { remaining: self.methods.chars().take(256).collect() })
+    }
+
+    fn takes(&self, offer: &Offer) -> bool {
+        let wanted = match offer {
+            Offer::Key(_) => PUBLICKEY,
+            Offer::KeyboardInteractive => KEYBOARD_INTERACTIVE,
+        };
+        self.methods.split(',').any(|name| name == wanted)
     }
 
     fn on_info_request(&mut self, payload: &[u8]) -> Result<ClientStep, Error> {
@@ -300,3 +311,6 @@ fn read_info_request(payload: &[u8]) -> Result<InfoRequest, Malformed> {
     reader.finish()?;
     Ok(InfoRequest { name, instruction, prompts })
 }
+
+#[cfg(test)]
+mod tests;

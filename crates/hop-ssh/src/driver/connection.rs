@@ -6,6 +6,9 @@ use crate::connection::{Arrival, ChannelKind, Engine, GlobalRequest, Limits, Ope
 use crate::error::Error;
 use crate::leg::Leg;
 use crate::message::{DisconnectReason, OpenFailure};
+use crate::transport::HOSTKEYS_PROVE;
+use crate::wire::Put;
+use hop_keys::PublicKey;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -107,6 +110,21 @@ impl Connection {
         let mut data = Vec::new();
         request.write(&mut data);
         self.shared.with(|engine| engine.request_global(request.name(), &data, None));
+    }
+
+    /// Asks the server to prove that it holds host keys that it announced ([`GlobalRequest::HostKeys`];
+    /// OpenSSH PROTOCOL 2.5): those that it does hold, in the given order. Keys of kinds that we do not know
+    /// are left out. `None` when the server does not prove them, or the connection has ended.
+    pub async fn prove_host_keys(&self, announced: &[Vec<u8>]) -> Option<Vec<PublicKey>> {
+        let known: Vec<Vec<u8>> =
+            announced.iter().filter(|blob| PublicKey::from_blob(blob).is_ok()).cloned().collect();
+        if known.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut data = Vec::new();
+        known.iter().for_each(|blob| data.put_string(blob));
+        let proofs = self.request(&GlobalRequest::Other { name: HOSTKEYS_PROVE.to_owned(), data }).await?;
+        self.shared.lock().leg().transport()?.proven_host_keys(&known, &proofs)
     }
 
     /// Ends the connection: the peer is told why.

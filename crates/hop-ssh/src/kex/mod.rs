@@ -32,6 +32,7 @@ pub(crate) struct Identifications {
 #[derive(Clone, Debug)]
 pub struct VerifiedHostKey {
     identity: Arc<Identity>,
+    signature: Option<Arc<[u8]>>,
 }
 
 impl VerifiedHostKey {
@@ -40,8 +41,15 @@ impl VerifiedHostKey {
         &self.identity
     }
 
+    /// Its signature over the exchange hash. That of a connection's first exchange is over the session
+    /// identifier: what an agent wants to see before it binds a connection to this host
+    /// (`session-bind@openssh.com`). `None` on a connection that came from another process.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
     pub(crate) fn from_import(identity: Identity) -> Self {
-        Self { identity: Arc::new(identity) }
+        Self { identity: Arc::new(identity), signature: None }
     }
 }
 
@@ -157,12 +165,13 @@ impl AwaitValue {
                 let mut reply = vec![message::KEX_ECDH_REPLY];
                 reply.put_string(blob);
                 reply.put_string(&q_s);
-                reply.put_string(signature);
+                reply.put_string(&signature);
                 let host_key = VerifiedHostKey {
                     identity: Arc::new(
                         Identity::from_blob(self.negotiated.host_key, blob)
                             .map_err(|_| Error::KeyExchange { problem: "our own host key does not parse" })?,
                     ),
+                    signature: Some(signature.into()),
                 };
                 let outcome = Outcome { negotiated: self.negotiated, host_key, exchange_hash, shared };
                 Ok(Step::Derive(Box::new(outcome), Some(reply)))
@@ -195,7 +204,7 @@ impl AwaitValue {
                             fingerprint: offered.key().fingerprint().to_string(),
                             problem,
                         })?;
-                        VerifiedHostKey { identity: Arc::new(offered) }
+                        VerifiedHostKey { identity: Arc::new(offered), signature: Some(signature.into()) }
                     }
                 };
                 let outcome = Outcome { negotiated: self.negotiated, host_key, exchange_hash, shared };
