@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hop_model::Permissions;
 use hop_ssh::connection::{ChannelKind, GlobalRequest, Limits as EngineLimits};
-use hop_ssh::driver::{Arrivals, Incoming as Arrival, IncomingOpen};
+use hop_ssh::driver::{Arrivals, Connection, Driver, Incoming as Arrival, IncomingOpen};
 use hop_ssh::message::{DisconnectReason, OpenFailure};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -16,8 +18,9 @@ use crate::config::EndpointConfig;
 use crate::context::Context;
 use crate::environment::Addresses;
 use crate::forwarding::{Listeners, direct_streamlocal, direct_tcpip};
+use crate::gateway;
 use crate::limits::LoginDoor;
-use crate::listener::Incoming;
+use crate::listener::{ByteStream, Incoming};
 use crate::login::{LoggedIn, log_in};
 use crate::session;
 
@@ -32,49 +35,101 @@ pub(crate) async fn serve(
     door: LoginDoor,
     stop: CancellationToken,
 ) {
-    let (stream, addresses) = match incoming.register() {
-        Ok(registered) => registered,
-        Err(error) => return tracing::warn!(%error, "connection lost before it began"),
-    };
-    let from = addresses.map(|Addresses { client, .. }| client);
-    let logged_in = async {
-        let place = match door.enter().await {
-            Ok(place) => place,
-            Err(error) => {
-                tracing::warn!(?from, %error, "connection turned away");
-                return None;
+    match incoming {
+        Incoming::Site(stream) => {
+            let vouched = gateway::await_word(stream, &config);
+            if let Some(Some(entered)) = stop.run_until_cancelled(vouched).await {
+                serve_guest(entered, config, stop).await;
             }
-        };
-        let logged_in = log_in(stream, &config, from.map(|from| from.ip().to_canonical())).await;
-        drop(place);
-        logged_in.inspect_err(|error| tracing::info!(?from, %error, "no login")).ok()
-    };
-    if let Some(Some(logged_in)) = stop.run_until_cancelled(logged_in).await {
-        serve_login(logged_in, config, addresses, stop).await;
+        }
+        direct @ (Incoming::Tcp { .. } | Incoming::Unix(_) | Incoming::Stdio) => {
+            let logged_in = knock(direct, &config, door);
+            if let Some(Some(entered)) = stop.run_until_cancelled(logged_in).await {
+                serve_guest(entered, config, stop).await;
+            }
+        }
     }
 }
 
-async fn serve_login(
-    logged_in: LoggedIn,
-    config: Arc<EndpointConfig>,
-    addresses: Option<Addresses>,
-    stop: CancellationToken,
-) {
-    let LoggedIn { server, admission, user, software } = logged_in;
-    let from = addresses.map(|Addresses { client, .. }| client);
-    tracing::info!(%user, ?from, by = %admission.reason, software = %software.escape_debug(), "login");
-    let started = Instant::now();
-    let limits = EngineLimits {
+/// Somebody who is in, by a login of their own or by the gateway's word, and the connection they came on.
+pub(crate) struct Entered<IO> {
+    pub(crate) guest: Guest,
+    pub(crate) connection: Connection,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) driver: Driver<IO>,
+}
+
+/// Who came, and what they may do.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) user: String,
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) permissions: Permissions,
+    /// Variables that the gateway puts in sessions.
+    pub(crate) injected: Vec<(String, Vec<u8>)>,
+    /// The identification line of the client.
+    pub(crate) software: String,
+    pub(crate) not_after: Option<u64>,
+    /// By what right; for the log.
+    pub(crate) reason: String,
+}
+
+/// What a connection may cost the engine.
+pub(crate) fn engine_limits(config: &EndpointConfig) -> EngineLimits {
+    EngineLimits {
         channels: config.limits.sessions + config.limits.forwarded + 1,
         keepalive: config.limits.keepalive,
         keepalive_most: config.limits.keepalive_misses,
         ..EngineLimits::default()
+    }
+}
+
+/// Lets a client log in; `None` when it did not.
+async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> Option<Entered<ByteStream>> {
+    let (stream, addresses) = match incoming.register() {
+        Ok(registered) => registered,
+        Err(error) => {
+            tracing::warn!(%error, "connection lost before it began");
+            return None;
+        }
     };
-    let (connection, arrivals, driver) = server.serve(limits);
+    let from = addresses.map(|Addresses { client, .. }| client);
+    let place = match door.enter().await {
+        Ok(place) => place,
+        Err(error) => {
+            tracing::warn!(?from, %error, "connection turned away");
+            return None;
+        }
+    };
+    let logged_in = log_in(stream, config, from.map(|from| from.ip().to_canonical())).await;
+    drop(place);
+    let LoggedIn { server, admission, user, software } =
+        logged_in.inspect_err(|error| tracing::info!(?from, %error, "no login")).ok()?;
+    let guest = Guest {
+        user,
+        addresses,
+        permissions: admission.permissions,
+        injected: Vec::new(),
+        software,
+        not_after: admission.not_after,
+        reason: admission.reason,
+    };
+    let (connection, arrivals, driver) = server.serve(engine_limits(config));
+    Some(Entered { guest, connection, arrivals, driver })
+}
+
+async fn serve_guest<IO>(entered: Entered<IO>, config: Arc<EndpointConfig>, stop: CancellationToken)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Entered { guest, connection, arrivals, driver } = entered;
+    let Guest { user, addresses, permissions, injected, software, not_after, reason } = guest;
+    let from = addresses.map(|Addresses { client, .. }| client);
+    tracing::info!(%user, ?from, by = %reason, software = %software.escape_debug(), "login");
+    let started = Instant::now();
     let openssh_client = software.starts_with("SSH-2.0-OpenSSH");
     let clock = config.clock.clone();
-    let context =
-        Context::new(config, connection, admission.permissions, addresses, Vec::new(), openssh_client);
+    let context = Context::new(config, connection, permissions, addresses, injected, openssh_client);
     let serving = Serving {
         listeners: Listeners::new(Arc::clone(&context)),
         context: Arc::clone(&context),
@@ -85,7 +140,7 @@ async fn serve_login(
     let mut driver = tokio::spawn(driver.run());
     let reason = tokio::select! {
         ended = &mut driver => ended.map_or_else(|error| error.to_string(), |error| error.to_string()),
-        why = serving.until_over(stop, clock, admission.not_after) => {
+        why = serving.until_over(stop, clock, not_after) => {
             context.connection.0.disconnect(DisconnectReason::ByApplication, why);
             let _ended = driver.await;
             why.to_owned()

@@ -17,6 +17,7 @@ pub mod dial;
 pub mod environment;
 pub mod forward;
 mod forwarding;
+mod gateway;
 pub mod host_keys;
 pub mod limits;
 pub mod listener;

@@ -84,7 +84,8 @@ impl Listener {
         Ok(Self { socket: Socket::Unix(file) })
     }
 
-    /// Takes a Unix listener that whoever started this process has made.
+    /// Takes a Unix listener that the site which started this process has made. What connects there is the
+    /// site's gateway: it speaks the bare transport and vouches for its clients.
     pub fn inherited(listener: StdUnixListener) -> Result<Self, BindError> {
         let register = |listener: StdUnixListener| {
             listener.set_nonblocking(true)?;
@@ -115,7 +116,7 @@ impl Listener {
                 },
                 Socket::Unix(file) => return Ok(Incoming::Unix(file.accept().await?.into_std()?)),
                 Socket::Inherited(listener) => match listener.accept().await {
-                    Ok((stream, _)) => Ok(Incoming::Unix(stream.into_std()?)),
+                    Ok((stream, _)) => Ok(Incoming::Site(stream.into_std()?)),
                     Err(error) => Err(error),
                 },
             };
@@ -139,6 +140,8 @@ pub enum Incoming {
     },
     /// From this machine.
     Unix(StdUnixStream),
+    /// From the gateway of the site that started this process.
+    Site(StdUnixStream),
     /// Standard input and output.
     Stdio,
 }
@@ -166,7 +169,9 @@ impl Incoming {
                 }
                 Ok((ByteStream::Tcp(stream), Some(Addresses { client, server })))
             }
-            Self::Unix(stream) => Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None)),
+            Self::Unix(stream) | Self::Site(stream) => {
+                Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None))
+            }
             Self::Stdio => {
                 let input = own_stream(io::stdin().as_fd(), "input")?;
                 let output = own_stream(io::stdout().as_fd(), "output")?;

@@ -7,6 +7,7 @@
 )]
 
 mod forwarding;
+mod gateway;
 mod server;
 mod session;
 mod stopping;

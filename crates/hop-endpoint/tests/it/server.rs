@@ -46,24 +46,7 @@ impl Server {
         let space = if key_options.is_empty() { "" } else { " " };
         let line = format!("{key_options}{space}{}\n", user_key.public().to_line("it"));
         std::fs::write(directory.join("authorized_keys"), line).unwrap();
-        let loaded = host_keys::load(&[directory.join("host_key")]).unwrap().remove(0);
-        let account = Account::current(&AccountHints::default());
-        let mut config = EndpointConfig {
-            access: Access {
-                users: vec![account.name.clone()],
-                authorized_keys: vec![directory.join("authorized_keys")],
-                ..Access::default()
-            },
-            // A known shell, without the start-up files of whoever runs the test.
-            account: Account { shell: "/bin/sh".into(), home: directory.clone(), ..account },
-            ssh: Arc::new(ServerConfig::new(vec![HostKey::new(loaded.private)])),
-            site: SiteEnvironment::default(),
-            gateway_ports: GatewayPorts::default(),
-            temporary: std::env::temp_dir(),
-            own_xauthority: None,
-            limits: Limits::default(),
-            clock: Clock::system(),
-        };
+        let mut config = config(&directory);
         change(&mut config);
         let user = config.access.users[0].clone();
         let stop = CancellationToken::new();
@@ -94,6 +77,11 @@ impl Server {
         Self { address, directory, stop, thread: Some(thread) }
     }
 
+    /// A configuration with this server's files.
+    pub(crate) fn config(&self) -> EndpointConfig {
+        config(&self.directory)
+    }
+
     /// One of OpenSSH's programs with our configuration.
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
@@ -122,6 +110,27 @@ impl Drop for Server {
             self.stop();
         }
         std::fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
+
+fn config(directory: &Path) -> EndpointConfig {
+    let loaded = host_keys::load(&[directory.join("host_key")]).unwrap().remove(0);
+    let account = Account::current(&AccountHints::default());
+    EndpointConfig {
+        access: Access {
+            users: vec![account.name.clone()],
+            authorized_keys: vec![directory.join("authorized_keys")],
+            ..Access::default()
+        },
+        // A known shell, without the start-up files of whoever runs the test.
+        account: Account { shell: "/bin/sh".into(), home: directory.to_owned(), ..account },
+        ssh: Arc::new(ServerConfig::new(vec![HostKey::new(loaded.private)])),
+        site: SiteEnvironment::default(),
+        gateway_ports: GatewayPorts::default(),
+        temporary: std::env::temp_dir(),
+        own_xauthority: None,
+        limits: Limits::default(),
+        clock: Clock::system(),
     }
 }
 
