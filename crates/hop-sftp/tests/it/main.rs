@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails by panicking")]
 
+mod client;
 mod differential;
 mod openssh_client;
 mod peers;
