@@ -38,6 +38,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("hop", Layer::Product),
     ("hop-py", Layer::Product),
     ("hop-testkit", Layer::Development),
+    ("hop-bench", Layer::Development),
     ("hop-e2e", Layer::Development),
     ("xtask", Layer::Development),
 ];

@@ -1,0 +1,155 @@
+//! The page: ratios first, then what bounds the misses, then every number.
+
+use std::fmt::Write;
+
+use crate::figures::{Goal, median, ratio};
+use crate::machine::Machine;
+use crate::measure::{Judged, Outcome, Row};
+
+const HEAD: &str = "\
+| measurement | cipher | figure | hop | sshd | ratio | goal | |
+|---|---|---|---:|---:|---:|---|---|
+";
+
+/// The whole page.
+pub(crate) fn page(machine: &Machine, rounds: usize, outcomes: &[Outcome]) -> String {
+    let [before, after] = &machine.load;
+    let mut text = format!(
+        "# Benchmarks\n\n\
+         Made by `cargo xtask bench`; do not edit.\n\n\
+         `hop endpoint` beside OpenSSH's sshd: same machine, same OpenSSH client, same cipher, same key exchange \
+         (curve25519-sha256), same account. The two take turns; {rounds} rounds; numbers are medians, ratios are \
+         medians of the ratios within a round. CPU is user and system time of the server and everything that it \
+         started, less what starting and stopping it costs. sshd: UsePAM no, UseDNS no, one ed25519 key.\n\n\
+         - machine: {}, {} cores, Linux {}\n\
+         - programs: {}, {}; login shell {}; files in memory: {}\n\
+         - {}; load average {before} before and {after} after: anything above 2 on two cores means that other \
+         programs were disturbing, and that walls say less than CPU\n\n\
+         ## Goals\n\n",
+        machine.processor,
+        machine.cores,
+        machine.kernel,
+        machine.hop,
+        machine.openssh,
+        machine.shell,
+        if machine.in_memory { "yes" } else { "no" },
+        machine.date,
+    );
+    text += HEAD;
+    for outcome in outcomes {
+        lines(&mut text, outcome);
+    }
+    text += "\n## What is measured\n\n";
+    for outcome in outcomes {
+        let _ = writeln!(text, "- **{}**: {}", outcome.title, outcome.what);
+    }
+    misses(&mut text, outcomes);
+    text += "\n## All numbers\n\n<details>\n\n| measurement | cipher | figure | side | values |\n|---|---|---|---|---|\n";
+    for outcome in outcomes {
+        for row in &outcome.rows {
+            raw(&mut text, outcome, row, "hop", &row.ours);
+            raw(&mut text, outcome, row, "sshd", &row.theirs);
+        }
+    }
+    text += "\n</details>\n";
+    text
+}
+
+/// The table alone, for the terminal.
+pub(crate) fn summary(outcomes: &[Outcome]) -> String {
+    let mut text = HEAD.to_owned();
+    for outcome in outcomes {
+        lines(&mut text, outcome);
+    }
+    text
+}
+
+fn lines(text: &mut String, outcome: &Outcome) {
+    for row in &outcome.rows {
+        let theirs =
+            if row.theirs.is_empty() { String::new() } else { number(median(&row.theirs)) + row.unit };
+        let compared =
+            if row.theirs.is_empty() { String::new() } else { number(ratio(&row.ours, &row.theirs)) };
+        let (goal, verdict) = match row.goal {
+            None => (String::new(), ""),
+            Some(goal) => (goal_text(row, goal), if row.is_met() { "met" } else { "**missed**" }),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {}{} | {theirs} | {compared} | {goal} | {verdict} |",
+            outcome.title,
+            row.variant,
+            row.figure,
+            number(median(&row.ours)),
+            row.unit,
+        );
+    }
+}
+
+fn misses(text: &mut String, outcomes: &[Outcome]) {
+    let missed: Vec<_> = outcomes.iter().filter(|outcome| outcome.rows.iter().any(Row::is_missed)).collect();
+    if missed.is_empty() {
+        return;
+    }
+    *text += "\n## Misses, and what bounds them\n\n";
+    for outcome in missed {
+        let bound = if outcome.bound.is_empty() { "not known yet." } else { outcome.bound };
+        let _ = writeln!(text, "- **{}**: {bound}", outcome.title);
+    }
+}
+
+fn raw(text: &mut String, outcome: &Outcome, row: &Row, side: &str, values: &[f64]) {
+    if values.is_empty() {
+        return;
+    }
+    let values: Vec<_> = values.iter().map(|value| number(*value)).collect();
+    let (title, variant, figure, unit) = (outcome.title, &row.variant, &row.figure, row.unit);
+    let _ = writeln!(text, "| {title} | {variant} | {figure}{unit} | {side} | {} |", values.join(" "));
+}
+
+fn goal_text(row: &Row, goal: Goal) -> String {
+    match row.judged {
+        Judged::Ratio => goal.text(""),
+        Judged::Value => goal.text(row.unit),
+    }
+}
+
+/// Three digits that count.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miss_is_listed_as_a_miss() {
+        let row = |goal, ours: f64| Row {
+            variant: "aes256-gcm".into(),
+            figure: "wall".into(),
+            unit: " s",
+            ours: vec![ours],
+            theirs: vec![2.0],
+            goal: Some(goal),
+            judged: Judged::Ratio,
+        };
+        let outcome = Outcome {
+            title: "download",
+            what: "a file",
+            bound: "the client",
+            rows: vec![row(Goal::AtMost(0.5), 1.0), row(Goal::AtMost(0.4), 1.0)],
+        };
+        let text = summary(std::slice::from_ref(&outcome));
+        assert!(text.contains("| 1.00 s | 2.00 s | 0.500 | ≤ 0.5 | met |"), "{text}");
+        assert!(text.contains("| ≤ 0.4 | **missed** |"), "{text}");
+        let mut listed = String::new();
+        misses(&mut listed, &[outcome]);
+        assert!(listed.contains("**download**: the client"), "{listed}");
+    }
+}
