@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(Up),
-    Endpoint(Endpoint),
+    Endpoint(Box<Endpoint>),
     SftpServer(SftpServer),
     Completions(Completions),
     #[command(hide = true)]
@@ -78,6 +78,10 @@ pub(crate) struct Endpoint {
     /// Serve one connection on standard input and output
     #[arg(long, conflicts_with_all = ["listen", "unix"])]
     pub(crate) stdio: bool,
+    /// Standard input is a listening Unix socket of the site that started this process; its gateway
+    /// authenticates and vouches for whoever comes
+    #[arg(long, hide = true, conflicts_with_all = ["listen", "unix", "stdio", "authorized_keys", "host_key"])]
+    pub(crate) site: bool,
     /// Private host key; FILE-cert.pub beside it is its certificate; made and kept when none is given
     #[arg(long, value_name = "FILE")]
     pub(crate) host_key: Vec<PathBuf>,

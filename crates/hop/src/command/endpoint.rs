@@ -12,7 +12,10 @@ use hop_endpoint::host_keys::{self, LoadedHostKey};
 use hop_endpoint::limits::Limits;
 use hop_endpoint::listener::{Incoming, Listener, ListenerAddress};
 use hop_ssh::{Algorithms, RekeyLimits, ServerConfig};
+use rustix::process::DumpableBehavior;
 use serde::Serialize;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 /// What `--json` prints.
@@ -24,6 +27,9 @@ struct Announcement {
 
 /// Runs the endpoint until a signal, or to the end of its one connection.
 pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
+    if arguments.site {
+        return serve_site(arguments);
+    }
     if arguments.listen.is_empty() && arguments.unix.is_empty() && !arguments.stdio {
         return Err(CommandError::new(ErrorKind::Config, "nothing to listen on was given")
             .hint("--listen 127.0.0.1:2222, --unix PATH or --stdio"));
@@ -66,6 +72,23 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         let listeners = listen(arguments)?;
         announce(arguments, &listeners, announced)?;
         serve::serve_until_signal(endpoint, listeners, signals).await
+    })
+}
+
+/// Serves a gateway that started this process. There are no keys here: the gateway's word is the login.
+fn serve_site(arguments: &cli::Endpoint) -> Result<(), CommandError> {
+    serve::log_to_stderr("info");
+    // Others of the same user (the tenant's own processes) must not look into this one.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).or_fail(ErrorKind::Internal)?;
+    let account = Account::current(&serve::account_hints());
+    let mut config = serve::config(account, ServerConfig::new(Vec::new()), Access::default());
+    config.limits = limits(arguments);
+    let endpoint = Endpoint::new(config);
+    serve::runtime()?.block_on(async {
+        let signals = serve::Signals::catch()?;
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().or_fail(ErrorKind::Config)?;
+        let listener = Listener::inherited(UnixListener::from(socket)).or_fail(ErrorKind::Config)?;
+        serve::serve_until_signal(endpoint, vec![listener], signals).await
     })
 }
 
