@@ -47,6 +47,7 @@ const LAYERS: &[(&str, Layer)] = &[
 const ARROWS: &[(&str, &str)] = &[
     ("hop-ssh", "hop-keys"),
     ("hop-ca", "hop-keys"),
+    ("hop-store", "hop-keys"),
     ("hop-gateway", "hop-env"),
     ("hop-portal", "hop-env"),
     ("hop-env", "hop-connect"),
