@@ -8,6 +8,7 @@
 
 mod forwarding;
 mod gateway;
+mod protocol;
 mod server;
 mod session;
 mod stopping;

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hop_endpoint::access::Access;
 use hop_endpoint::account::{Account, AccountHints};
@@ -129,7 +130,8 @@ fn config(directory: &Path) -> EndpointConfig {
         gateway_ports: GatewayPorts::default(),
         temporary: std::env::temp_dir(),
         own_xauthority: None,
-        limits: Limits::default(),
+        // A test that ends with a connection open shall not wait for it.
+        limits: Limits { drain: Duration::from_millis(100), ..Limits::default() },
         clock: Clock::system(),
     }
 }

@@ -19,7 +19,7 @@ fn start(server: &Server, script: &str) -> (Child, BufReader<std::process::Child
 
 #[test]
 fn a_server_that_stops_lets_sessions_end() {
-    let mut server = Server::start();
+    let mut server = Server::start_with("", |config| config.limits.drain = Duration::from_secs(60));
     let (mut client, mut output) = start(&server, "echo ready; cat; echo done; exit 4");
     let mut input = client.stdin.take().unwrap();
     server.stop.cancel();
@@ -45,7 +45,7 @@ fn what_does_not_end_in_time_is_cut_with_a_reason() {
 
 #[test]
 fn a_client_that_vanishes_hangs_up_its_processes() {
-    let mut server = Server::start();
+    let mut server = Server::start_with("", |config| config.limits.drain = Duration::from_secs(60));
     let mark = server.directory.join("hung-up");
     let script =
         format!("trap 'echo gone > {}; exit' HUP; echo ready; while :; do read line; done", mark.display());
