@@ -28,6 +28,13 @@ pub(crate) struct KeyUse {
     pub(crate) packets: u64,
 }
 
+impl KeyUse {
+    fn count(&mut self, bytes: usize) {
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+}
+
 impl PacketSealer {
     pub(crate) fn new() -> Self {
         Self {
@@ -65,8 +72,7 @@ impl PacketSealer {
         let (packet, tag) = made.split_at_mut(end - start);
         self.protection.seal(self.sequence, packet, tag)?;
         self.sequence = self.sequence.wrapping_add(1);
-        self.used.packets += 1;
-        self.used.bytes += (end - start) as u64;
+        self.used.count(end - start);
         Ok(())
     }
 }
@@ -130,8 +136,7 @@ impl PacketOpener {
         let (packet, tag) = whole.split_at_mut(4 + length);
         self.protection.open(self.sequence, packet, tag)?;
         self.sequence = self.sequence.wrapping_add(1);
-        self.used.packets += 1;
-        self.used.bytes += (4 + length) as u64;
+        self.used.count(4 + length);
 
         let padding = usize::from(packet.get(4).copied().unwrap_or_default());
         let payload_end = (4 + length).checked_sub(padding).filter(|end| *end > 5).ok_or(bad)?;

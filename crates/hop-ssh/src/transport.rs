@@ -36,6 +36,9 @@ use std::time::Instant;
 /// How many bytes of answers may wait for a peer that does not read them.
 pub(crate) const LONGEST_BACKLOG: usize = 2 * 1024 * 1024;
 
+/// What a held payload costs besides its bytes: many small ones must not cost many times what they say.
+const HELD_OVERHEAD: usize = 64;
+
 /// A received payload that still lies in the input buffer: valid until the next call that reads.
 #[derive(Clone, Debug)]
 pub struct Payload {
@@ -255,7 +258,7 @@ impl Transport {
         if self.may_send() {
             self.seal(head, body)
         } else {
-            self.held.bytes += head.len() + body.len();
+            self.held.bytes += head.len() + body.len() + HELD_OVERHEAD;
             if self.held.bytes > LONGEST_BACKLOG {
                 return Err(Error::Limit { limit: "too much to answer during a key exchange" });
             }
@@ -304,7 +307,7 @@ impl Transport {
 
     /// Ends an exchange that takes too long.
     pub fn on_time(&mut self, now: Instant) -> Result<(), Error> {
-        let used = self.sealer.used.packets + self.opener.used.packets > 0;
+        let used = self.sealer.used.packets > 0 || self.opener.used.packets > 0;
         self.rekey.check(self.exchange.is_some() && self.established.is_some(), used, now)
     }
 

@@ -13,8 +13,6 @@ use hop_keys::{KeyAlgorithm, PublicKey, SignatureAlgorithm};
 pub(crate) const HOSTKEYS: &str = "hostkeys-00@openssh.com";
 /// The request for proof; also the first field of what is signed.
 pub(crate) const HOSTKEYS_PROVE: &str = "hostkeys-prove-00@openssh.com";
-/// How many keys a client may ask proof of at once.
-const MOST: usize = 16;
 
 impl Transport {
     /// The payload that announces our host keys; `None` for clients and towards peers that are not
@@ -41,11 +39,15 @@ impl Transport {
         };
         let mut reader = Reader::new(data);
         let mut proofs = Vec::new();
+        // Signatures are dear: nobody needs one of the same key twice.
         let mut count = 0;
         while !reader.rest().is_empty() {
             count += 1;
-            let Some(key) =
-                reader.string().ok().and_then(|blob| find(config, blob)).filter(|_| count <= MOST)
+            let Some(key) = reader
+                .string()
+                .ok()
+                .and_then(|blob| find(config, blob))
+                .filter(|_| count <= config.host_keys.len())
             else {
                 return Ok(None);
             };

@@ -29,7 +29,7 @@ impl RekeyClock {
         crypto::random(&mut chance)?;
         let [chance] = chance;
         limits.bytes = limits.bytes.map(|bytes| bytes - bytes / 8 * u64::from(chance) / 256);
-        limits.time -= limits.time / 8 * u32::from(chance) / 256;
+        limits.time -= limits.time / (8 * 256) * u32::from(chance);
         Ok(Self { limits, enabled: false, last: now, exchange_since: now })
     }
 
@@ -50,7 +50,7 @@ impl RekeyClock {
             let bytes = self.limits.bytes.or(cipher.map(Cipher::rekey_bytes));
             used.packets >= MOST_PACKETS || bytes.is_some_and(|limit| used.bytes >= limit)
         };
-        let used_at_all = sealer.used.packets + opener.used.packets > 0;
+        let used_at_all = sealer.used.packets > 0 || opener.used.packets > 0;
         self.enabled
             && (over(sealer.used, sealer.protection.cipher())
                 || over(opener.used, opener.protection.cipher())
@@ -62,7 +62,8 @@ impl RekeyClock {
             (true, true) => Some(self.exchange_since + LONGEST_EXCHANGE),
             // The first exchange is bounded by whoever bounds the whole login.
             (true, false) => None,
-            (false, _) if self.enabled => Some(self.last + self.limits.time),
+            // "Never" may be a limit, too.
+            (false, _) if self.enabled => self.last.checked_add(self.limits.time),
             (false, _) => None,
         }
     }

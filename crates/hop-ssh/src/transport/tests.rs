@@ -179,3 +179,24 @@ fn the_client_says_which_host_key_it_refuses() {
     assert!(matches!(&refused, Error::HostKeyRejected { problem, .. } if problem == "not in known_hosts"));
     assert_eq!(refused.disconnect().unwrap().0, DisconnectReason::HostKeyNotVerifiable);
 }
+
+/// What waits for the end of a key exchange is bounded by what it costs, not by what it says.
+#[test]
+fn small_answers_held_during_a_key_exchange_cost_no_more_than_large_ones() {
+    let mut pair = Pair::new(Algorithms::default(), RekeyLimits::default());
+    pair.settle(usize::MAX).unwrap();
+    pair.server.start_rekey(pair.now).unwrap();
+    let refused = (0..).find_map(|_| pair.server.send(&[99, 0, 0, 0, 0], &[]).err()).unwrap();
+    assert!(matches!(refused, Error::Limit { .. }));
+    let count = pair.server.held.payloads.len();
+    assert!(count * (size_of::<Vec<u8>>() + 32) <= LONGEST_BACKLOG, "{count} payloads");
+}
+
+#[test]
+fn never_is_a_time_limit() {
+    let mut pair = Pair::new(Algorithms::default(), RekeyLimits { bytes: None, time: Duration::MAX });
+    pair.settle(usize::MAX).unwrap();
+    pair.client.set_authenticated();
+    assert_eq!(pair.client.deadline(), None);
+    assert!(!pair.client.rekey_due(pair.now + Duration::from_secs(1 << 40)));
+}
