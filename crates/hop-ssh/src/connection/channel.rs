@@ -4,6 +4,7 @@
 //! written; EOF one way says nothing about the other way; after our CLOSE nothing leaves; received
 //! data stays readable after the peer's CLOSE.
 
+use super::Waiting;
 use super::replies::OwedReplies;
 use super::requests::ChannelRequest;
 use super::window::Window;
@@ -35,8 +36,26 @@ pub enum Stream {
 pub(crate) struct Wakers {
     pub(crate) data: Option<Waker>,
     pub(crate) stderr: Option<Waker>,
-    pub(crate) write: Option<Waker>,
+    /// The two streams may be written by two tasks.
+    write_data: Option<Waker>,
+    write_stderr: Option<Waker>,
     pub(crate) requests: Option<Waker>,
+}
+
+impl Wakers {
+    /// Whoever waits to write to a stream, or for what was written to it to leave.
+    pub(crate) fn write(&mut self, stream: Stream) -> &mut Option<Waker> {
+        match stream {
+            Stream::Data => &mut self.write_data,
+            Stream::Stderr => &mut self.write_stderr,
+        }
+    }
+
+    /// There is room again, or there will never be.
+    pub(crate) fn wake_writers(&mut self) {
+        wake(&mut self.write_data);
+        wake(&mut self.write_stderr);
+    }
 }
 
 /// Wakes whoever waits, once.
@@ -65,7 +84,7 @@ pub(crate) struct Channel {
     pub(crate) remote: u32,
     pub(crate) receive: Receive,
     pub(crate) send: Send,
-    pub(crate) requests: VecDeque<IncomingRequest>,
+    pub(crate) requests: VecDeque<Waiting<IncomingRequest>>,
     pub(crate) owed: OwedReplies<bool>,
     pub(crate) awaited: VecDeque<oneshot::Sender<bool>>,
     pub(crate) wakers: Wakers,
@@ -174,8 +193,8 @@ impl Channel {
 
     /// Wakes everybody: the channel or the connection has ended.
     pub(crate) fn wake_all(&mut self) {
-        let Wakers { data, stderr, write, requests } = &mut self.wakers;
-        for waker in [data, stderr, write, requests] {
+        let Wakers { data, stderr, write_data, write_stderr, requests } = &mut self.wakers;
+        for waker in [data, stderr, write_data, write_stderr, requests] {
             wake(waker);
         }
     }

@@ -17,7 +17,7 @@ impl Engine {
     pub(crate) fn process(&mut self, now: Instant) -> Result<(), Error> {
         while self.ended.is_none() {
             let Some(payload) = self.leg.next(now)? else { break };
-            self.keepalive.last_heard = now;
+            self.keepalive.since = now;
             self.keepalive.unanswered = 0;
             let bytes = self.leg.payload(&payload);
             match bytes.first().copied().unwrap_or_default() {
@@ -99,7 +99,7 @@ impl Engine {
         if name.starts_with("keepalive@") {
             // RFC 4254 section 4: failure is the answer to what is not known, and it is an answer.
             if want_reply {
-                self.globals.owed.push(Err(()));
+                self.globals.owed.push(Err(()))?;
             }
             return self.send_global_replies();
         }
@@ -108,25 +108,27 @@ impl Engine {
                 Some(transport) => transport.prove_host_keys(reader.rest())?,
                 None => None,
             };
-            self.globals.owed.push(proofs.ok_or(()));
+            self.globals.owed.push(proofs.ok_or(()))?;
             return self.send_global_replies();
         }
         let request = GlobalRequest::read(name, reader.rest()).in_message(number)?;
         let reply = want_reply.then(|| self.globals.owed.owe());
         match reply {
-            Some(None) => self.globals.owed.push(Err(())),
+            Some(None) => self.globals.owed.push(Err(()))?,
             _ if self.arrivals.len() >= self.limits.requests + self.limits.channels => {
                 return Err(Error::Limit { limit: "the number of requests that wait for a decision" });
             }
-            None => self.arrive(Arrival::Global { request, reply: None }),
-            Some(ticket) => self.arrive(Arrival::Global { request, reply: ticket }),
+            None => self.arrive(Arrival::Global { request, reply: None }, payload)?,
+            Some(ticket) => self.arrive(Arrival::Global { request, reply: ticket }, payload)?,
         }
         self.send_global_replies()
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
-        self.arrivals.push_back(arrival);
+    fn arrive(&mut self, arrival: Arrival, payload: &[u8]) -> Result<(), Error> {
+        let waiting = self.set_aside(arrival, payload)?;
+        self.arrivals.push_back(waiting);
         wake(&mut self.wakers.arrivals);
+        Ok(())
     }
 
     fn on_global_reply(&mut self, reply: GlobalReply) -> Result<(), Error> {
@@ -165,8 +167,7 @@ impl Engine {
         let mut channel = Channel::new(Phase::Asked, promised, self.limits.requests);
         channel.set_peer(remote, window, largest);
         let local = self.channels.add(channel);
-        self.arrive(Arrival::Open { channel: local, kind });
-        Ok(())
+        self.arrive(Arrival::Open { channel: local, kind }, payload)
     }
 
     fn on_open_confirmation(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -177,6 +178,10 @@ impl Engine {
         };
         let (local, remote, window, largest) = read().in_message(message::CHANNEL_OPEN_CONFIRMATION)?;
         let channel = self.channels.get_mut(local).ok_or(NO_SUCH_CHANNEL)?;
+        if largest == 0 {
+            // Data could never leave it, and would keep its turn for ever.
+            return Err(Error::Protocol { problem: "it confirmed a channel that takes no data" });
+        }
         match std::mem::replace(&mut channel.phase, Phase::Open) {
             Phase::Opening(caller) => {
                 channel.set_peer(remote, window, largest);
@@ -262,21 +267,28 @@ impl Engine {
         }
         if name.starts_with("keepalive@") {
             if want_reply {
-                channel.owed.push(false);
+                channel.owed.push(false)?;
             }
             return self.send_channel_replies(local);
         }
         let request = ChannelRequest::read(name, reader.rest()).in_message(number)?;
         let reply = want_reply.then(|| channel.owed.owe());
-        match reply {
-            Some(None) => channel.owed.push(false),
+        let reply = match reply {
+            Some(None) => {
+                channel.owed.push(false)?;
+                return self.send_channel_replies(local);
+            }
             _ if channel.requests.len() >= most => {
                 return Err(Error::Limit { limit: "the number of requests that wait on one channel" });
             }
-            None => channel.requests.push_back(IncomingRequest { request, reply: None }),
-            Some(ticket) => channel.requests.push_back(IncomingRequest { request, reply: ticket }),
+            None => None,
+            Some(ticket) => ticket,
+        };
+        let waiting = self.set_aside(IncomingRequest { request, reply }, payload)?;
+        if let Some(channel) = self.channel(local) {
+            channel.requests.push_back(waiting);
+            wake(&mut channel.wakers.requests);
         }
-        wake(&mut channel.wakers.requests);
         self.send_channel_replies(local)
     }
 

@@ -37,6 +37,12 @@ use table::Table;
 use tokio::sync::oneshot;
 use window::Budget;
 
+/// The bytes of requests and opens that may wait for a decision, connection-wide. A command line has up to
+/// 128 KiB; many sessions may start at once.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
+/// What a waiting request costs besides its message, in bytes.
+const WAITING_OVERHEAD: usize = 256;
+
 /// Data is sent only while fewer bytes than this wait in the output.
 pub(crate) const FULL: usize = 128 * 1024;
 
@@ -86,6 +92,14 @@ pub(crate) enum Arrival {
     Global { request: GlobalRequest, reply: Option<Ticket> },
 }
 
+/// Something of the peer that nobody has taken yet.
+#[derive(Debug)]
+pub(crate) struct Waiting<T> {
+    pub(crate) what: T,
+    /// What it costs to keep, in bytes.
+    pub(crate) cost: usize,
+}
+
 /// The reply to a global request: the data of a success, or a failure.
 pub(crate) type GlobalReply = Result<Vec<u8>, ()>;
 
@@ -96,7 +110,9 @@ pub(crate) struct Engine {
     budget: Budget,
     schedule: Schedule,
     limits: Limits,
-    arrivals: VecDeque<Arrival>,
+    arrivals: VecDeque<Waiting<Arrival>>,
+    /// What all arrivals and channel requests that wait for a decision cost, in bytes.
+    waiting: usize,
     globals: Globals,
     keepalive: Keepalive,
     ended: Option<Arc<Error>>,
@@ -115,7 +131,9 @@ enum AwaitedReply {
 }
 
 struct Keepalive {
-    last_heard: Instant,
+    /// When the peer last said something or was last asked: a peer that was not given the time to answer,
+    /// because this process was stopped, is not given up.
+    since: Instant,
     unanswered: u32,
 }
 
@@ -134,8 +152,9 @@ impl Engine {
             schedule: Schedule::default(),
             limits,
             arrivals: VecDeque::new(),
+            waiting: 0,
             globals: Globals { owed: OwedReplies::new(limits.requests), awaited: VecDeque::new() },
-            keepalive: Keepalive { last_heard: now, unanswered: 0 },
+            keepalive: Keepalive { since: now, unanswered: 0 },
             ended: None,
             wakers: EngineWakers::default(),
         }
@@ -174,6 +193,7 @@ impl Engine {
         }
         self.ended = Some(Arc::new(error));
         self.globals.awaited.clear();
+        self.waiting -= cost_of(&self.arrivals);
         self.arrivals.clear();
         for channel in self.channels.iter_mut() {
             channel.awaited.clear();
@@ -206,7 +226,8 @@ impl Engine {
     /// The next arrival, or the waker is kept for it.
     pub(crate) fn poll_arrival(&mut self, waker: &Waker) -> Option<Option<Arrival>> {
         if let Some(arrival) = self.arrivals.pop_front() {
-            return Some(Some(arrival));
+            self.waiting -= arrival.cost;
+            return Some(Some(arrival.what));
         }
         if self.ended.is_some() {
             return Some(None);
@@ -217,24 +238,21 @@ impl Engine {
 
     /// When [`on_time`](Self::on_time) wants to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let keepalive = self.limits.keepalive.map(|every| self.keepalive_due(every));
+        let keepalive = self.limits.keepalive.map(|every| self.keepalive.since + every);
         [self.leg.deadline(), keepalive].into_iter().flatten().min()
-    }
-
-    fn keepalive_due(&self, every: Duration) -> Instant {
-        self.keepalive.last_heard + every * (self.keepalive.unanswered + 1)
     }
 
     /// Sends keepalives and ends what takes too long.
     pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Error> {
         self.leg.on_time(now)?;
         if let Some(every) = self.limits.keepalive
-            && now >= self.keepalive_due(every)
+            && now >= self.keepalive.since + every
         {
             if self.keepalive.unanswered >= self.limits.keepalive_most {
                 return Err(Error::TimedOut { what: "an answer to a keepalive" });
             }
             self.keepalive.unanswered += 1;
+            self.keepalive.since = now;
             self.send_global("keepalive@openssh.com", &[], true)?;
             self.globals.awaited.push_back(AwaitedReply::Keepalive);
         }
@@ -244,6 +262,20 @@ impl Engine {
     fn channel(&mut self, local: u32) -> Option<&mut Channel> {
         self.channels.get_mut(local)
     }
+
+    /// Sets memory aside for what `payload` says, until somebody takes it.
+    fn set_aside<T>(&mut self, what: T, payload: &[u8]) -> Result<Waiting<T>, Error> {
+        let cost = payload.len() + WAITING_OVERHEAD;
+        if self.waiting + cost > MOST_WAITING {
+            return Err(Error::Limit { limit: "the size of requests that wait for a decision" });
+        }
+        self.waiting += cost;
+        Ok(Waiting { what, cost })
+    }
+}
+
+fn cost_of<T>(waiting: &VecDeque<Waiting<T>>) -> usize {
+    waiting.iter().map(|one| one.cost).sum()
 }
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -1,12 +1,12 @@
 //! What we send: from calls to payloads.
 
 use super::channel::LARGEST_DATA;
-use super::channel::{Channel, Next, Phase, Stream, data_head, numbered, wake};
+use super::channel::{Channel, Next, Phase, Stream, data_head, numbered};
 use super::kinds::ChannelKind;
 use super::replies::Ticket;
 use super::requests::ChannelRequest;
 use super::schedule::TURN;
-use super::{AwaitedReply, Engine, FULL, GlobalReply, OpenRefused};
+use super::{AwaitedReply, Engine, FULL, GlobalReply, OpenRefused, cost_of};
 use crate::error::Error;
 use crate::message::{self, OpenFailure};
 use crate::wire::Put;
@@ -57,8 +57,8 @@ impl Engine {
             sent += length;
         }
         self.schedule.sent(sent);
-        if sent > 0 && !channel.send.closing {
-            wake(&mut channel.wakers.write);
+        if sent > 0 {
+            channel.wakers.wake_writers();
         }
         self.schedule_channel(local);
         self.remove_if_over(local);
@@ -165,25 +165,26 @@ impl Engine {
         if queued > 0 {
             channel.send.push_data(stream, rest.get(..queued).unwrap_or_default());
         }
+        if taken + queued == 0 && !bytes.is_empty() {
+            *channel.wakers.write(stream) = Some(waker.clone());
+            return Ok(Written::Pending);
+        }
         if taken > 0 {
             self.wake_driver();
-        }
-        if taken + queued == 0 && !bytes.is_empty() {
-            channel_waiter(self.channels.get_mut(local), waker);
-            return Ok(Written::Pending);
         }
         self.schedule_channel(local);
         Ok(Written::Bytes(taken + queued))
     }
 
-    /// Whether everything written to a channel has left its queue; else the waker is kept.
-    pub(crate) fn is_flushed(&mut self, local: u32, waker: &Waker) -> bool {
+    /// Whether everything written to a channel has left its queue; else the waker of the writer of `stream`
+    /// is kept.
+    pub(crate) fn is_flushed(&mut self, local: u32, stream: Stream, waker: &Waker) -> bool {
         if self.ended.is_some() {
             return true;
         }
         match self.channels.get_mut(local) {
             Some(channel) if channel.send.queued > 0 && !channel.send.closed => {
-                channel.wakers.write = Some(waker.clone());
+                *channel.wakers.write(stream) = Some(waker.clone());
                 false
             }
             _ => true,
@@ -194,6 +195,7 @@ impl Engine {
     pub(crate) fn send_eof(&mut self, local: u32) {
         if let Some(channel) = self.channel(local) {
             channel.send.push_eof();
+            channel.wakers.wake_writers();
             self.schedule_channel(local);
         }
     }
@@ -222,6 +224,7 @@ impl Engine {
     pub(crate) fn close(&mut self, local: u32) {
         if let Some(channel) = self.channel(local) {
             channel.send.push_close();
+            channel.wakers.wake_writers();
             self.schedule_channel(local);
         }
     }
@@ -233,7 +236,10 @@ impl Engine {
         channel.receive.discard = true;
         channel.receive.data = Default::default();
         channel.receive.stderr = Default::default();
+        let dropped = cost_of(&channel.requests);
         channel.requests.clear();
+        self.waiting -= dropped;
+        let Some(channel) = self.channel(local) else { return Ok(()) };
         match channel.phase {
             Phase::Open => {
                 channel.send.push_close();
@@ -256,6 +262,7 @@ impl Engine {
     pub(super) fn remove(&mut self, local: u32) -> Option<Box<Channel>> {
         let channel = self.channels.remove(local)?;
         self.budget.close(&channel.receive.window);
+        self.waiting -= cost_of(&channel.requests);
         Some(channel)
     }
 
@@ -390,18 +397,13 @@ impl Engine {
         let ended = self.ended.is_some();
         let Some(channel) = self.channel(local) else { return Some(None) };
         if let Some(request) = channel.requests.pop_front() {
-            return Some(Some(request));
+            self.waiting -= request.cost;
+            return Some(Some(request.what));
         }
         if channel.receive.closed || ended {
             return Some(None);
         }
         channel.wakers.requests = Some(waker.clone());
         None
-    }
-}
-
-fn channel_waiter(channel: Option<&mut Channel>, waker: &Waker) {
-    if let Some(channel) = channel {
-        channel.wakers.write = Some(waker.clone());
     }
 }

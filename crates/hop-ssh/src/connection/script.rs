@@ -42,8 +42,9 @@ struct Sleeper {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waits {
     Read(Stream),
-    Write,
-    Flush,
+    /// To write, or for what was written to leave: they share a place.
+    Write(Stream),
+    Flush(Stream),
     Request,
     Arrival,
 }
@@ -115,13 +116,13 @@ impl Bench {
                 let (flag, waker) = Flag::new();
                 let written = self.with(|engine| engine.write(channel, stream, &bytes, &waker));
                 if matches!(written, Some(Written::Pending)) {
-                    self.sleep(channel, Waits::Write, flag);
+                    self.sleep(channel, Waits::Write(stream), flag);
                 }
             }
             10 => self.drive(script.amount()),
             11 => self.ask(step >> 4, script),
             12 => self.finish_with(step >> 4, u32::from(script.byte() % 16)),
-            13 => self.poll(step >> 4, u32::from(script.byte() % 16)),
+            13 => self.poll(step >> 4, stream, u32::from(script.byte() % 16)),
             14 => self.pass_time(u64::from(script.byte())),
             _ => self.answer(script.byte()),
         }
@@ -253,7 +254,7 @@ impl Bench {
         }
     }
 
-    fn poll(&mut self, what: u8, channel: u32) {
+    fn poll(&mut self, what: u8, stream: Stream, channel: u32) {
         let (flag, waker) = Flag::new();
         if what & 1 == 0 {
             match self.engine.poll_request(channel, &waker) {
@@ -263,8 +264,8 @@ impl Bench {
                     self.undecided.extend(request.reply.map(|ticket| (Some(channel), ticket)));
                 }
             }
-        } else if !self.engine.is_flushed(channel, &waker) {
-            self.sleep(channel, Waits::Flush, flag);
+        } else if !self.engine.is_flushed(channel, stream, &waker) {
+            self.sleep(channel, Waits::Flush(stream), flag);
         }
     }
 
@@ -284,11 +285,8 @@ impl Bench {
 
     /// Who waits takes the place of whoever waited for the same.
     fn sleep(&mut self, channel: u32, waits: Waits, flag: Arc<Flag>) {
-        let writes = |waits| matches!(waits, Waits::Write | Waits::Flush);
-        self.sleepers.retain(|sleeper| {
-            sleeper.channel != channel
-                || !(sleeper.waits == waits || (writes(sleeper.waits) && writes(waits)))
-        });
+        let place = |waits| if let Waits::Flush(stream) = waits { Waits::Write(stream) } else { waits };
+        self.sleepers.retain(|sleeper| sleeper.channel != channel || place(sleeper.waits) != place(waits));
         self.sleepers.push(Sleeper { channel, waits, flag });
     }
 
@@ -305,6 +303,10 @@ impl Bench {
         let owed: usize = engine.channels.iter_mut().map(|c| c.owed.len()).max().unwrap_or_default();
         let owed = owed.max(engine.globals.owed.len());
         assert!(owed <= 4 * LIMITS.requests, "{owed} replies are owed");
+        let requests: usize = engine.channels.iter_mut().map(|channel| cost_of(&channel.requests)).sum();
+        let waiting = requests + cost_of(&engine.arrivals);
+        assert_eq!(engine.waiting, waiting, "what waits is counted wrong");
+        assert!(waiting <= MOST_WAITING, "{waiting} bytes of requests wait");
 
         self.sleepers.retain(|sleeper| !sleeper.flag.is_set());
         for sleeper in &self.sleepers {
@@ -316,11 +318,11 @@ impl Bench {
                     let receive = &mut channel.receive;
                     (receive.queue(stream).is_empty() && !receive.eof && !receive.closed && !ended, "data")
                 }
-                (Waits::Write, Some(channel)) => {
+                (Waits::Write(_), Some(channel)) => {
                     let send = &channel.send;
                     (send.room() == 0 && !send.eof && !send.closing && !send.closed && !ended, "room")
                 }
-                (Waits::Flush, Some(channel)) => {
+                (Waits::Flush(_), Some(channel)) => {
                     (channel.send.queued > 0 && !channel.send.closed && !ended, "a flush")
                 }
                 (Waits::Request, Some(channel)) => {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::algorithms::Algorithms;
 use crate::config::{ClientConfig, HostKey, RekeyLimits, ServerConfig};
-use crate::transport::Transport;
+use crate::transport::{HOSTKEYS_PROVE, Transport};
+use crate::wire::Put;
 use hop_keys::{Identity, KeyAlgorithm, PrivateKey};
 
 /// Two ends of one connection, past authentication.
@@ -316,4 +317,106 @@ fn unknown_messages_are_answered_and_unknown_requests_refused() {
     pair.settle();
     let refused = answer.try_recv().unwrap().unwrap_err();
     assert_eq!(refused.reason, OpenFailure::UnknownChannelType);
+}
+
+/// A peer could have the engine spin for ever over data that it may not send.
+#[test]
+fn a_channel_that_takes_no_data_is_no_channel() {
+    let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
+    let (caller, _answer) = oneshot::channel();
+    let here = pair.server.open(&ChannelKind::AuthAgent, caller).unwrap().unwrap();
+    let mut confirm = channel::numbered(crate::message::CHANNEL_OPEN_CONFIRMATION, here);
+    for field in [0u32, 1 << 20, 0] {
+        confirm.extend_from_slice(&field.to_be_bytes());
+    }
+    pair.client.leg.send(&confirm, &[]).unwrap();
+    pass(&mut pair.client.leg, &mut pair.server.leg, usize::MAX);
+    let refused = pair.server.process(pair.now).unwrap_err();
+    assert_eq!(refused.disconnect().unwrap().0, DisconnectReason::ProtocolError);
+}
+
+/// Sends payloads as the client's engine would never, until the server has had enough.
+fn flood(pair: &mut Pair, payload: &[u8], most: usize) -> Option<Error> {
+    (0..most).find_map(|_| {
+        pair.client.leg.send(payload, &[]).unwrap();
+        pass(&mut pair.client.leg, &mut pair.server.leg, usize::MAX);
+        pass(&mut pair.server.leg, &mut pair.client.leg, usize::MAX);
+        pair.server.process(pair.now).err()
+    })
+}
+
+#[test]
+fn answers_that_wait_for_an_earlier_one_are_bounded() {
+    for name in ["keepalive@openssh.com", "tcpip-forward@example.org", HOSTKEYS_PROVE] {
+        let mut pair = Pair::new(Limits { requests: 4, ..Limits::default() }, RekeyLimits::default());
+        let (caller, _answer) = oneshot::channel();
+        pair.client.request_global("undecided", &[], Some(caller)).unwrap();
+        pair.settle();
+        let mut request = vec![crate::message::GLOBAL_REQUEST];
+        request.put_string(name);
+        request.put_boolean(true);
+        let error = flood(&mut pair, &request, 100).unwrap();
+        assert!(matches!(error, Error::Limit { .. }), "{name}: {error}");
+        assert!(pair.server.globals.owed.len() <= 16, "{name}");
+    }
+}
+
+#[test]
+fn requests_that_nobody_takes_are_bounded_in_bytes() {
+    let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
+    let channels: Vec<u32> = (0..20).map(|_| pair.open().1).collect();
+    let mut taken = 0;
+    let error = channels.iter().cycle().find_map(|channel| {
+        let mut request = channel::numbered(crate::message::CHANNEL_REQUEST, *channel);
+        request.put_string("exec");
+        request.put_boolean(false);
+        request.put_string(vec![b'x'; 200_000]);
+        taken += 1;
+        flood(&mut pair, &request, 1)
+    });
+    assert!(matches!(error, Some(Error::Limit { .. })));
+    assert!((10..=21).contains(&taken), "{taken} requests of 200,000 bytes");
+    // Closing a channel gives back what waited on it.
+    for channel in channels {
+        pair.server.abandon(channel).unwrap();
+    }
+    assert_eq!(pair.server.waiting, 0);
+}
+
+#[test]
+fn writers_hear_that_they_cannot_write_any_more() {
+    type End = fn(&mut Engine, u32);
+    let ends: [End; 2] =
+        [|engine, channel| engine.send_eof(channel), |engine, channel| engine.close(channel)];
+    for end in ends {
+        let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
+        let (here, _) = pair.open();
+        while write(&mut pair.client, here, &[0; 64 * 1024]) > 0 {
+            pair.client.fill().unwrap();
+        }
+        // The two streams may have a task each.
+        let flags = [Stream::Data, Stream::Stderr].map(|stream| {
+            let (flag, waker) = crate::fuzzing::Flag::new();
+            assert!(matches!(pair.client.write(here, stream, b"x", &waker), Ok(Written::Pending)));
+            flag
+        });
+        end(&mut pair.client, here);
+        assert!(flags.iter().all(|flag| flag.is_set()));
+    }
+}
+
+/// A process that was stopped for a while has not listened: that is not the peer's silence.
+#[test]
+fn a_peer_is_given_up_only_after_it_had_time_to_answer() {
+    let limits = Limits { keepalive: Some(Duration::from_secs(10)), keepalive_most: 2, ..Limits::default() };
+    let mut pair = Pair::new(limits, RekeyLimits::default());
+    pair.now += Duration::from_secs(600);
+    let mut asked = 0;
+    while pair.server.deadline().unwrap() <= pair.now {
+        pair.server.on_time(pair.now).unwrap();
+        asked += 1;
+    }
+    assert_eq!(asked, 1);
+    pair.settle();
+    assert_eq!(pair.server.keepalive.unanswered, 0);
 }

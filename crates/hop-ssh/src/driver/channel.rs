@@ -121,7 +121,11 @@ impl AsyncWrite for ChannelWriter {
     /// Waits until what was written has left the channel's queue (the peer's window allowing).
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Held { shared, local } = &*self.held;
-        if shared.lock().is_flushed(*local, cx.waker()) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if shared.lock().is_flushed(*local, self.stream, cx.waker()) {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -86,6 +86,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
             if turn >= READS_PER_TURN {
                 self.poll_send(cx, engine)?;
+                // Nobody can put off what is due by never being quiet.
+                if engine.deadline().is_some_and(|deadline| deadline <= now()) {
+                    self.poll_timer(cx, engine)?;
+                }
                 cx.waker().wake_by_ref();
                 return Ok(());
             }

@@ -101,6 +101,10 @@ where
                 return self.poll_timer(cx);
             }
         }
+        // Nobody can put off what is due by never being quiet.
+        if self.relay.deadline().is_some_and(|deadline| deadline <= now()) {
+            self.poll_timer(cx)?;
+        }
         cx.waker().wake_by_ref();
         Ok(())
     }

@@ -37,13 +37,17 @@ impl Channels {
         self.pending
     }
 
-    pub(super) fn opening(&mut self, opener: Side, number: u32) {
-        self.opening.insert((opener, number));
+    /// False when the opener has a channel of that number.
+    pub(super) fn opening(&mut self, opener: Side, number: u32) -> bool {
+        !self.by_number.contains_key(&(opener, number)) && self.opening.insert((opener, number))
     }
 
-    /// `confirmer` confirms the channel that the other side opened as `theirs`, and calls it `ours`.
+    /// `confirmer` confirms the channel that the other side opened as `theirs`, and calls it `ours`. False
+    /// when that was not opened, or the confirmer has a channel of its number.
     pub(super) fn confirmed(&mut self, confirmer: Side, theirs: u32, ours: u32) -> bool {
-        if !self.opening.remove(&(confirmer.other(), theirs)) {
+        if self.by_number.contains_key(&(confirmer, ours))
+            || !self.opening.remove(&(confirmer.other(), theirs))
+        {
             return false;
         }
         let ends = |other| Ends { other, asked: VecDeque::new(), closed: false };
@@ -153,7 +157,8 @@ mod tests {
     #[test]
     fn a_channel_lives_from_open_to_both_closes() {
         let mut channels = Channels::default();
-        channels.opening(Side::Client, 0);
+        assert!(channels.opening(Side::Client, 0));
+        assert!(!channels.opening(Side::Client, 0));
         assert_eq!(channels.count(), 1);
         assert!(channels.confirmed(Side::Server, 0, 7));
         assert!(!channels.confirmed(Side::Server, 0, 7));
@@ -167,5 +172,22 @@ mod tests {
         assert_eq!(channels.count(), 1);
         channels.closed(Side::Client, 7);
         assert_eq!((channels.count(), channels.pending()), (0, 0));
+    }
+
+    /// Two channels under one number would be told apart by nobody, and never be forgotten.
+    #[test]
+    fn a_number_in_use_is_not_taken_again() {
+        let mut channels = Channels::default();
+        assert!(channels.opening(Side::Client, 0) && channels.opening(Side::Client, 1));
+        assert!(channels.confirmed(Side::Server, 0, 7));
+        assert!(!channels.opening(Side::Client, 0));
+        assert!(!channels.confirmed(Side::Server, 1, 7));
+        // The other side's numbers are its own.
+        assert!(channels.opening(Side::Server, 0));
+        channels.closed(Side::Client, 7);
+        assert!(!channels.opening(Side::Client, 0));
+        channels.closed(Side::Server, 0);
+        assert!(channels.opening(Side::Client, 0));
+        channels.check();
     }
 }

@@ -73,7 +73,8 @@ struct End {
     owed: OwedReplies<GlobalReply>,
     /// What this leg's peer owes replies to.
     asked: VecDeque<Question>,
-    last_heard: Instant,
+    /// When its peer last said something or was last asked whether it is there.
+    since: Instant,
     unanswered: u32,
     crossed: u64,
 }
@@ -92,7 +93,7 @@ impl End {
             stash: None,
             owed: OwedReplies::new(MOST_REQUESTS),
             asked: VecDeque::new(),
-            last_heard: now,
+            since: now,
             unanswered: 0,
             crossed: 0,
         }
@@ -204,11 +205,13 @@ impl Relay {
 
     /// When [`on_time`](Self::on_time) wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        let ends = [&self.client, &self.server];
-        let legs = ends.iter().filter_map(|end| end.leg.deadline());
-        let keepalives = ends.iter().filter_map(|end| {
-            self.keepalive.map(|keepalive| end.last_heard + keepalive.every * (end.unanswered + 1))
-        });
+        let ends = [(&self.client, &self.server), (&self.server, &self.client)];
+        // A leg whose keys are due waits for the other's exchange, without asking the time until then.
+        let waits = |end: &End, other: &End| !end.leg.is_exchanging() && other.leg.is_exchanging();
+        let legs =
+            ends.iter().filter(|(end, other)| !waits(end, other)).filter_map(|(end, _)| end.leg.deadline());
+        let keepalives =
+            ends.iter().filter_map(|(end, _)| self.keepalive.map(|keepalive| end.since + keepalive.every));
         legs.chain(keepalives).min()
     }
 
@@ -222,16 +225,17 @@ impl Relay {
             let Some(keepalive) = keepalive else { continue };
             if end.stash.is_some() {
                 // We are the ones who do not listen: its answer may lie unread in the socket.
-                end.last_heard = now;
+                end.since = now;
                 end.unanswered = 0;
             }
-            if now < end.last_heard + keepalive.every * (end.unanswered + 1) {
+            if now < end.since + keepalive.every {
                 continue;
             }
             if end.unanswered >= keepalive.most {
                 return Err(at(Error::TimedOut { what: "an answer to a keepalive" }));
             }
             end.unanswered += 1;
+            end.since = now;
             let mut request = vec![message::GLOBAL_REQUEST];
             request.put_string("keepalive@openssh.com");
             request.put_boolean(true);
@@ -269,7 +273,7 @@ impl Relay {
             let Some(payload) = self.end(from).leg.next(now).map_err(at)? else { return Ok(moved) };
             moved = true;
             let end = self.end(from);
-            end.last_heard = now;
+            end.since = now;
             end.unanswered = 0;
             let bytes = end.leg.payload(&payload);
             let number = bytes.first().copied().unwrap_or_default();
@@ -294,7 +298,7 @@ impl Relay {
                 Side::Server => (&mut self.server, &mut self.client),
             };
             let bytes = crossing.as_deref().unwrap_or_else(|| source.leg.payload(&payload));
-            source.crossed += bytes.len() as u64;
+            source.crossed = source.crossed.saturating_add(bytes.len() as u64);
             if target.takes_more() {
                 target.leg.send(bytes, &[]).map_err(to)?;
             } else {
@@ -369,8 +373,8 @@ impl Relay {
         }
         let request = GlobalRequest::read(name, data).in_message(message::GLOBAL_REQUEST)?;
         let asked = Asked::of_global(&request);
-        let full = asked != Asked::Other && !self.invitations.has_room();
-        if full || self.policy.global_request(from, &request) != Verdict::Pass {
+        let full = asked.is_invitation() && !self.invitations.has_room();
+        if full || asked.is_too_long() || self.policy.global_request(from, &request) != Verdict::Pass {
             return self.answer_here(from, want_reply, Err(()));
         }
         if !want_reply {
@@ -392,10 +396,7 @@ impl Relay {
     fn answer_here(&mut self, from: Side, want_reply: bool, reply: GlobalReply) -> Result<Fate, Error> {
         if want_reply {
             let end = self.end(from);
-            if end.owed.len() >= 4 * MOST_REQUESTS {
-                return Err(Error::Limit { limit: "the number of requests that wait for a reply" });
-            }
-            end.owed.push(reply);
+            end.owed.push(reply)?;
             end.flush_replies()?;
         }
         Ok(Fate::Stay)
@@ -437,7 +438,9 @@ impl Relay {
         if let Verdict::Refuse(words) = self.policy.open(from, &kind) {
             return self.refuse_open(from, opener, OpenFailure::AdministrativelyProhibited, words);
         }
-        self.channels.opening(from, opener);
+        if !self.channels.opening(from, opener) {
+            return Err(Error::Protocol { problem: "it opened a channel under a number that is in use" });
+        }
         if largest <= LARGEST_DATA {
             return Ok(Fate::Cross);
         }
@@ -475,7 +478,8 @@ impl Relay {
         };
         let (recipient, sender, window, largest) = read().in_message(number)?;
         if !self.channels.confirmed(from, recipient, sender) {
-            return Err(Error::Protocol { problem: "it confirmed a channel that was not asked for" });
+            let problem = "it confirmed a channel that was not asked for, or under a number that is in use";
+            return Err(Error::Protocol { problem });
         }
         if largest <= LARGEST_DATA {
             return Ok(Fate::Cross);

@@ -54,6 +54,9 @@ pub struct PassAll;
 
 impl RelayPolicy for PassAll {}
 
+/// The longest address or path of a listener, in bytes: far above host names (255) and socket paths (108).
+const LONGEST_NAME: usize = 1024;
+
 /// What the client asked the far side to open towards it, and was granted.
 #[derive(Debug, Default)]
 pub(super) struct Invitations {
@@ -103,6 +106,24 @@ impl Asked {
                 Self::Other
             }
         }
+    }
+
+    /// Whether a success lets the far side open channels.
+    pub(super) fn is_invitation(&self) -> bool {
+        match self {
+            Self::Agent | Self::X11 | Self::Tcp { .. } | Self::Streamlocal { .. } => true,
+            Self::Other | Self::CancelTcp { .. } | Self::CancelStreamlocal { .. } => false,
+        }
+    }
+
+    /// Whether it names something that cannot be: it would only be kept.
+    pub(super) fn is_too_long(&self) -> bool {
+        let length = match self {
+            Self::Other | Self::Agent | Self::X11 => 0,
+            Self::Tcp { address, .. } | Self::CancelTcp { address, .. } => address.len(),
+            Self::Streamlocal { path } | Self::CancelStreamlocal { path } => path.len(),
+        };
+        length > LONGEST_NAME
     }
 
     pub(super) fn of_channel_request(name: &str) -> Self {

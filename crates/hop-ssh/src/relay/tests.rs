@@ -414,3 +414,64 @@ fn data_messages_are_lowered_to_what_both_legs_carry() {
     let bytes = line.server.leg().payload(&payload);
     assert_eq!(bytes[bytes.len() - 4..], LARGEST_DATA.to_be_bytes());
 }
+
+/// With one leg's exchange under way and the other's keys due, there is nothing to do but to wait.
+#[test]
+fn keys_that_fall_due_during_the_other_legs_exchange_do_not_keep_the_timer_busy() {
+    let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
+    line.settle();
+    // The client begins and goes no further.
+    line.now += Duration::from_secs(3599);
+    line.client.leg().start_rekey(line.now).unwrap();
+    pass(line.client.leg(), line.relay.leg(Side::Client), usize::MAX);
+    line.relay.process(line.now).unwrap();
+    assert!(line.relay.leg(Side::Client).is_exchanging());
+    line.now += Duration::from_secs(2);
+    for _ in 0..10 {
+        if line.relay.deadline().unwrap() > line.now {
+            break;
+        }
+        line.relay.on_time(line.now).unwrap();
+    }
+    assert!(line.relay.deadline().unwrap() > line.now);
+    assert!(!line.relay.leg(Side::Server).is_exchanging());
+    assert!(line.relay.leg(Side::Server).rekey_due(line.now));
+    // Once that exchange is over, the other one begins.
+    line.settle();
+    assert!(!line.relay.leg(Side::Server).rekey_due(line.now));
+}
+
+/// A client with as many listeners as it may have can still close one; a name that cannot be is not kept.
+#[test]
+fn listeners_are_counted_and_their_names_are_short() {
+    let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
+    let ask = |line: &mut Line, request: &GlobalRequest| {
+        let mut data = Vec::new();
+        request.write(&mut data);
+        let (caller, mut answer) = oneshot::channel();
+        line.client.request_global(request.name(), &data, Some(caller)).unwrap();
+        line.settle();
+        let crossed = match line.server.poll_arrival(Waker::noop()) {
+            Some(Some(Arrival::Global { reply: Some(ticket), .. })) => {
+                line.server.reply_global(ticket, Ok(Vec::new())).unwrap();
+                line.settle();
+                true
+            }
+            _ => false,
+        };
+        assert_eq!(answer.try_recv().unwrap().is_ok(), crossed);
+        crossed
+    };
+    let listen = |port| GlobalRequest::TcpipForward { address: "localhost".into(), port };
+    for port in 1..=256 {
+        assert!(ask(&mut line, &listen(port)), "{port}");
+    }
+    assert!(!ask(&mut line, &listen(257)));
+    assert!(ask(&mut line, &GlobalRequest::CancelTcpipForward { address: "localhost".into(), port: 7 }));
+    assert!(ask(&mut line, &listen(257)));
+
+    let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
+    assert!(!ask(&mut line, &GlobalRequest::TcpipForward { address: "a".repeat(2000), port: 1 }));
+    assert!(!ask(&mut line, &GlobalRequest::StreamlocalForward { path: vec![b'/'; 2000] }));
+    assert!(ask(&mut line, &GlobalRequest::StreamlocalForward { path: vec![b'/'; 1000] }));
+}
