@@ -137,3 +137,120 @@ fn is_observation(request: &Request<'_>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::aside::MAX_READS;
+    use super::super::locality::{Pace, is_local};
+    use super::super::output::Output;
+    use super::super::session::Session;
+    use super::super::{Account, ServerOptions};
+    use super::Answer;
+    use crate::codec::{
+        Attributes, ClientPacket, Extended, Hello, LENGTH_PREFIX, OpenFlags, Request, Response, ServerPacket,
+    };
+
+    fn session(folder: &Path) -> Session {
+        assert!(
+            is_local(std::fs::File::open(folder).expect("it opens")),
+            "{} is not on a local file system; set TMPDIR",
+            folder.display()
+        );
+        let options = ServerOptions {
+            start_directory: Some(folder.to_owned()),
+            ..ServerOptions::new(Account { name: "tester".into(), home: folder.to_owned() })
+        };
+        let mut session = Session::new(options, true).expect("the folder opens");
+        let mut init = Vec::new();
+        ClientPacket::Init(Hello { version: 3, extensions: Vec::new() }).encode(&mut init);
+        session.carry_out_packet(&init[LENGTH_PREFIX..], true, &mut Output::new()).expect("INIT");
+        session
+    }
+
+    fn answer(session: &mut Session, request: &Request<'_>, reads: usize) -> &'static str {
+        let mut packet = Vec::new();
+        request.encode(1, &mut packet);
+        let mut output = Output::new();
+        // On a busy machine a call may have looked slow.
+        session.pace = Pace::default();
+        let answer = session.answer(&packet[LENGTH_PREFIX..], reads, &mut output).expect("no fatal error");
+        let kind = match answer {
+            Answer::Given => "given",
+            Answer::ReadAside(_) => "read aside",
+            Answer::Aside => "aside",
+            Answer::Later => "later",
+        };
+        assert_eq!(output.is_empty(), kind != "given", "only what is given is in the output: {request:?}");
+        kind
+    }
+
+    /// Opens a file, whatever it takes.
+    fn open(session: &mut Session, path: &[u8], flags: OpenFlags) -> Vec<u8> {
+        let mut packet = Vec::new();
+        Request::Open { path, flags, attributes: Attributes::default() }.encode(1, &mut packet);
+        let mut output = Output::new();
+        session.carry_out_packet(&packet[LENGTH_PREFIX..], true, &mut output).expect("no fatal error");
+        match ServerPacket::decode(&output.pending()[LENGTH_PREFIX..]) {
+            Ok(ServerPacket::Response { response: Response::Handle(handle), .. }) => handle.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_done_at_once_aside_and_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("file"), b"contents").expect("write");
+        let mut session = session(folder.path());
+        let local = open(&mut session, b"file", OpenFlags::READ | OpenFlags::WRITE);
+        let slow = open(&mut session, b"/proc/version", OpenFlags::READ);
+        let none = Attributes::default;
+        let create = OpenFlags::WRITE | OpenFlags::CREATE;
+        for (request, alone, beside_reads) in [
+            // On a local file system, in the cache.
+            (Request::Stat { path: b"file" }, "given", "given"),
+            (Request::Lstat { path: b"file" }, "given", "given"),
+            (Request::Open { path: b"file", flags: OpenFlags::READ, attributes: none() }, "given", "given"),
+            (Request::Open { path: b"new", flags: create, attributes: none() }, "given", "later"),
+            (Request::Setstat { path: b"file", attributes: none() }, "given", "later"),
+            (Request::Mkdir { path: b"dir", attributes: none() }, "given", "later"),
+            (Request::Rmdir { path: b"dir" }, "given", "later"),
+            (Request::Rename { old_path: b"new", new_path: b"newer" }, "given", "later"),
+            (Request::Remove { path: b"newer" }, "given", "later"),
+            (Request::Fstat { handle: &local }, "given", "given"),
+            (Request::Read { handle: &local, offset: 0, length: 4 }, "given", "given"),
+            (Request::Write { handle: &local, offset: 0, data: b"x" }, "given", "later"),
+            (Request::Fsetstat { handle: &local, attributes: none() }, "given", "later"),
+            // Slow by nature.
+            (Request::Opendir { path: b"." }, "aside", "later"),
+            (Request::Realpath { path: b"." }, "aside", "later"),
+            (Request::Extended(Extended::Fsync { handle: &local }), "aside", "later"),
+            (
+                Request::Extended(Extended::UsersGroupsById { users: vec![0], groups: vec![] }),
+                "aside",
+                "later",
+            ),
+            // Not on a local file system.
+            (Request::Stat { path: b"/proc/version" }, "aside", "later"),
+            (Request::Lstat { path: b"/proc" }, "aside", "later"),
+            (
+                Request::Open { path: b"/proc/version", flags: OpenFlags::READ, attributes: none() },
+                "aside",
+                "later",
+            ),
+            (Request::Rename { old_path: b"file", new_path: b"/proc/file" }, "aside", "later"),
+            (Request::Fstat { handle: &slow }, "aside", "later"),
+            (Request::Read { handle: &slow, offset: 0, length: 4 }, "read aside", "read aside"),
+            (Request::Close { handle: &slow }, "aside", "later"),
+            // No file at all.
+            (Request::Extended(Extended::Limits), "given", "given"),
+            (Request::Close { handle: b"unknown" }, "given", "later"),
+        ] {
+            assert_eq!(answer(&mut session, &request, 2), beside_reads, "beside reads: {request:?}");
+            assert_eq!(answer(&mut session, &request, 0), alone, "alone: {request:?}");
+        }
+        let read = Request::Read { handle: &slow, offset: 0, length: 4 };
+        assert_eq!(answer(&mut session, &read, MAX_READS), "later");
+    }
+}
