@@ -155,7 +155,8 @@ async fn a_client_that_reads_nothing_is_read_from_no_more() {
             }
         }
     }
-    assert!(taken < 1_200_000, "{taken} bytes taken without an answer read");
+    // What fills the response buffer, and a little read ahead.
+    assert!(taken < 400_000, "{taken} bytes taken without an answer read");
 
     // Once the answers are read, all are given.
     let sender = tokio::spawn(async move {
