@@ -10,10 +10,11 @@ use crate::{setup, tool};
 pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
     setup::run()?;
     let hop = build_hop()?;
+    let relay = build("hop-testkit", "hop-relay")?;
     if arguments.is_empty() {
         run(cargo().args(["test", "--workspace", "--doc"]))?;
     }
-    run(runner(&["--workspace"]).args(arguments).env("HOP_BIN", hop))
+    run(runner(&["--workspace"]).args(arguments).env("HOP_BIN", hop).env("HOP_RELAY_BIN", relay))
 }
 
 /// cargo-nextest (every test in a process of its own, time limits) where it is installed, else `cargo test`.
@@ -35,8 +36,13 @@ pub(crate) fn has_nextest() -> bool {
 
 /// Builds `hop` as the tests use it and says where it is.
 pub(crate) fn build_hop() -> Result<PathBuf, Error> {
-    run(cargo().args(["build", "--package", "hop"]))?;
-    let binary = hop_e2e::program::target_folder().join("debug/hop");
+    build("hop", "hop")
+}
+
+/// Builds a program of one of our packages.
+fn build(package: &str, name: &str) -> Result<PathBuf, Error> {
+    run(cargo().args(["build", "--package", package, "--bin", name]))?;
+    let binary = hop_e2e::program::target_folder().join("debug").join(name);
     if binary.exists() {
         return Ok(binary);
     }

@@ -6,6 +6,7 @@
 
 pub mod messages;
 pub mod plain;
+pub mod userauth;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -94,7 +95,9 @@ impl RawPeer {
     fn start(stream: TcpStream, transport: Transport) -> Self {
         let ready = stream.set_read_timeout(Some(LIMIT)).and_then(|()| stream.set_write_timeout(Some(LIMIT)));
         ready.and_then(|()| stream.set_nodelay(true)).unwrap_or_else(|e| panic!("setting up a socket: {e}"));
-        let mut peer = Self { stream, transport, sent: 0, kept: VecDeque::new() };
+        // A server's first packet under new keys is its SSH_MSG_EXT_INFO.
+        let sent = u32::from(transport.is_server());
+        let mut peer = Self { stream, transport, sent, kept: VecDeque::new() };
         while peer.transport.session_id().is_none() {
             match peer.transport.next(Instant::now()) {
                 Ok(None) => {}
@@ -167,6 +170,11 @@ impl RawPeer {
     /// The transport, for what it knows of the peer.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// Our end of the connection.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap_or_else(|e| panic!("a connected socket has an address: {e}"))
     }
 
     /// The sequence number of the next packet that is sent: they count from the last exchange of keys.

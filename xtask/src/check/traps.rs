@@ -17,7 +17,8 @@ enum Place {
 
 use Place::{Endpoint, Relay};
 
-/// Number, what it is about, and where it must be tested.
+/// Number, what it is about, and where it must be tested. Number 22 is about the WebSocket leg: it comes with the crate
+/// that has one.
 const TRAPS: &[(u8, &str, &[Place])] = &[
     (1, "windows: credit is relayed, not invented", &[Endpoint, Relay]),
     (2, "EOF is not CLOSE", &[Endpoint, Relay]),

@@ -4,6 +4,7 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "all of this is test code: what goes wrong is a failed test"
 )]
@@ -19,4 +20,6 @@ mod openssh;
 mod openssh_features;
 mod openssh_regress;
 mod putty;
+mod relay;
 mod sessions;
+mod traps;
