@@ -26,6 +26,8 @@ use crate::session;
 
 /// How often a far expiry date is looked at again: the wall clock may be set meanwhile.
 const EXPIRY_CHECK: Duration = Duration::from_secs(60);
+/// How long forwarded connections may take to be rid of what was received for them before the end.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end. `stop` asks it to drain: what runs may go on for the configured time, nothing
 /// new begins, then it is cut.
@@ -151,10 +153,19 @@ where
         %user, ?from, %reason, received = traffic.received, sent = traffic.sent,
         seconds = started.elapsed().as_secs_f64(), "connection ended"
     );
+    wind_up(&context).await;
+}
+
+/// Ends everything that belongs to the connection. What was received for a forwarded connection may still be
+/// written, for a moment; sessions hang up their processes.
+async fn wind_up(context: &Context) {
     context.ended.cancel();
-    for tasks in [&context.channels, &context.listeners] {
-        tasks.close();
-        tasks.wait().await;
+    context.channels.close();
+    context.listeners.close();
+    context.listeners.wait().await;
+    if tokio::time::timeout(LAST_BYTES, context.channels.wait()).await.is_err() {
+        context.cut.cancel();
+        context.channels.wait().await;
     }
 }
 

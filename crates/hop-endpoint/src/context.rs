@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hop_model::Permissions;
 use hop_ssh::connection::ChannelKind;
-use hop_ssh::driver::Connection;
+use hop_ssh::driver::{Channel, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) listeners: TaskTracker,
     /// Cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
+    /// Cancelled when what was still to be written after that has had its time.
+    pub(crate) cut: CancellationToken,
     /// One permit for each session.
     pub(crate) sessions: Arc<Semaphore>,
     /// One permit for each forwarded connection.
@@ -90,6 +92,7 @@ impl Context {
             channels: TaskTracker::new(),
             listeners: TaskTracker::new(),
             ended: CancellationToken::new(),
+            cut: CancellationToken::new(),
             once: Mutex::new(Once::default()),
         })
     }
@@ -148,8 +151,16 @@ impl Context {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         match self.connection.0.open(kind).await {
-            Ok(channel) => bridge(&channel, stream, &self.activity).await,
+            Ok(channel) => self.join(&channel, stream).await,
             Err(error) => tracing::debug!(%error, "the client takes no such channel"),
         }
+    }
+
+    /// Bridges a channel and a socket, to the end or until the connection is cut.
+    pub(crate) async fn join<S>(&self, channel: &Channel, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.cut.run_until_cancelled(bridge(channel, stream, &self.activity)).await.unwrap_or_default();
     }
 }

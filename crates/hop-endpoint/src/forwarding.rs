@@ -16,7 +16,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::bridge;
 use crate::context::Context;
 use crate::dial::{dial_tcp, dial_unix};
 use crate::forward::{TcpForward, UnixForward};
@@ -28,9 +27,11 @@ pub(crate) async fn direct_tcpip(context: Arc<Context>, open: IncomingOpen, ends
         return prohibit(open, "this login may not open connections to that host and port");
     };
     let Some(permit) = permit(&context) else { return exhausted(open) };
-    match dial_tcp(&ends.host, port, context.config.limits.dial).await {
-        Ok(stream) => carry(&context, open, stream, permit).await,
-        Err(error) => fail(open, &error),
+    let dial = dial_tcp(&ends.host, port, context.config.limits.dial);
+    match context.ended.run_until_cancelled(dial).await {
+        Some(Ok(stream)) => carry(&context, open, stream, permit).await,
+        Some(Err(error)) => fail(open, &error),
+        None => {}
     }
 }
 
@@ -40,9 +41,11 @@ pub(crate) async fn direct_streamlocal(context: Arc<Context>, open: IncomingOpen
         return prohibit(open, "this login may not open connections to sockets");
     }
     let Some(permit) = permit(&context) else { return exhausted(open) };
-    match dial_unix(Path::new(OsStr::from_bytes(&path)), context.config.limits.dial).await {
-        Ok(stream) => carry(&context, open, stream, permit).await,
-        Err(error) => fail(open, &error),
+    let dial = dial_unix(Path::new(OsStr::from_bytes(&path)), context.config.limits.dial);
+    match context.ended.run_until_cancelled(dial).await {
+        Some(Ok(stream)) => carry(&context, open, stream, permit).await,
+        Some(Err(error)) => fail(open, &error),
+        None => {}
     }
 }
 
@@ -51,7 +54,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let channel = open.accept();
-    bridge(&channel, stream, &context.activity).await;
+    context.join(&channel, stream).await;
     drop(permit);
 }
 

@@ -22,6 +22,8 @@ pub mod host_keys;
 pub mod limits;
 pub mod listener;
 mod login;
+mod open_files;
+mod orphans;
 pub mod private_dir;
 pub mod process;
 pub mod pty;

@@ -28,6 +28,7 @@ use crate::pty::{Pty, PtyMaster};
 use crate::readiness::register;
 use crate::signal::name_of;
 use crate::spawn::{Stdio, spawn};
+use crate::{open_files, orphans};
 
 /// What a session runs.
 #[derive(Debug, Clone, Copy)]
@@ -186,9 +187,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if matches!(reap(self.pid), Ok(None)) {
-            self.send_hang_up();
-            forget_when_ended(self.pid);
+        match reap(self.pid) {
+            Ok(None) => {
+                self.send_hang_up();
+                forget_when_ended(self.pid);
+            }
+            Ok(Some(_)) | Err(_) => orphans::forget(self.pid),
         }
     }
 }
@@ -203,6 +207,7 @@ fn reap(pid: Pid) -> rustix::io::Result<Option<WaitIdStatus>> {
 fn forget_when_ended(pid: Pid) {
     let wait = move || {
         let _collected = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
+        orphans::forget(pid);
     };
     let started = std::thread::Builder::new().name("hop-reap".into()).stack_size(64 * 1024).spawn(wait);
     if let Err(error) = started {
@@ -308,8 +313,10 @@ impl<'a> Prepared<'a> {
     }
 
     fn start(&self, stdio: Stdio<'_>) -> Result<Child, StartError> {
-        let pid = spawn(&self.shell, &self.arguments, &self.environment, &self.directory, stdio)
+        let start = || spawn(&self.shell, &self.arguments, &self.environment, &self.directory, stdio);
+        let pid = orphans::start_awaited(start)
             .map_err(|source| StartError::Shell { shell: self.account.shell.clone(), source })?;
+        open_files::restore(pid);
         match Watch::new(pid) {
             Ok(watch) => Ok(Child { pid, watch }),
             Err(source) => {

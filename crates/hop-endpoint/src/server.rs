@@ -16,6 +16,7 @@ use crate::config::EndpointConfig;
 use crate::connection::serve;
 use crate::limits::LoginDoor;
 use crate::listener::{Incoming, Listener};
+use crate::{open_files, orphans};
 
 /// Accepted connections that wait for a thread; more wait in the listener's backlog.
 const HANDOVER: usize = 64;
@@ -58,11 +59,18 @@ impl Endpoint {
         threads: usize,
         stop: CancellationToken,
     ) -> Result<(), ServeError> {
+        open_files::raise();
         let mut workers = Vec::new();
         for number in 0..threads.max(1) {
             workers.push(Worker::start(self.clone(), number, stop.clone()).map_err(ServeError::Thread)?);
         }
-        let result = self.accept_all(listeners, &workers, &stop).await;
+        let result = tokio::select! {
+            result = self.accept_all(listeners, &workers, &stop) => result,
+            () = async {
+                orphans::collect().await;
+                std::future::pending().await
+            } => Ok(()),
+        };
         // Also after an error: connections that are there may end in peace.
         stop.cancel();
         for worker in workers {

@@ -13,7 +13,8 @@ use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-const BACKLOG: i32 = 128;
+/// Connections that may wait to be accepted; the kernel allows at most net.core.somaxconn (4096).
+const BACKLOG: i32 = 1024;
 /// How long a listener rests when the process has no descriptors left: its peers wait in the backlog.
 const REST: Duration = Duration::from_millis(100);
 

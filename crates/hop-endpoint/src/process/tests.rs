@@ -132,6 +132,16 @@ async fn it_leads_its_own_session_at_home_with_nothing_of_ours() {
 }
 
 #[tokio::test]
+async fn our_limit_on_open_files_is_not_theirs() {
+    use rustix::process::{Resource, getrlimit};
+    let before = getrlimit(Resource::Nofile).current.unwrap();
+    open_files::raise();
+    let (output, _, _) = run("ulimit -Sn").await;
+    assert_eq!(output.trim().parse::<u64>().unwrap(), before);
+    assert_eq!(getrlimit(Resource::Nofile).current, getrlimit(Resource::Nofile).maximum);
+}
+
+#[tokio::test]
 async fn bulk_output_arrives_whole() {
     let mut process = piped("head -c 20000000 /dev/zero");
     let mut total = 0;
