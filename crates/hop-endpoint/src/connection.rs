@@ -99,14 +99,14 @@ async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> 
     let place = match door.enter().await {
         Ok(place) => place,
         Err(error) => {
-            tracing::warn!(?from, %error, "connection turned away");
+            tracing::warn!(from = from.map(display), %error, "connection turned away");
             return None;
         }
     };
     let logged_in = log_in(stream, config, from.map(|from| from.ip().to_canonical())).await;
     drop(place);
     let LoggedIn { server, admission, user, software } =
-        logged_in.inspect_err(|error| tracing::info!(?from, %error, "no login")).ok()?;
+        logged_in.inspect_err(|error| tracing::info!(from = from.map(display), %error, "no login")).ok()?;
     let guest = Guest {
         user,
         addresses,
@@ -127,7 +127,7 @@ where
     let Entered { guest, connection, arrivals, driver } = entered;
     let Guest { user, addresses, permissions, injected, software, not_after, reason } = guest;
     let from = addresses.map(|Addresses { client, .. }| client);
-    tracing::info!(%user, ?from, by = %reason, software = %software.escape_debug(), "login");
+    tracing::info!(%user, from = from.map(display), by = %reason, software = %software.escape_debug(), "login");
     let started = Instant::now();
     let openssh_client = software.starts_with("SSH-2.0-OpenSSH");
     let clock = config.clock.clone();
@@ -150,7 +150,7 @@ where
     };
     let traffic = context.connection.0.traffic();
     tracing::info!(
-        %user, ?from, %reason, received = traffic.received, sent = traffic.sent,
+        %user, from = from.map(display), %reason, received = traffic.received, sent = traffic.sent,
         seconds = started.elapsed().as_secs_f64(), "connection ended"
     );
     wind_up(&context).await;
