@@ -23,6 +23,9 @@ use crate::codec::{Response, Sink as _};
 /// Reads under way at one time: enough to hide the latency of a network file system. Each holds a buffer.
 pub(crate) const MAX_READS: usize = 8;
 
+/// Room for the usual response to a request aside, in bytes; it grows for a listing.
+const SMALL_RESPONSE: usize = 512;
+
 /// A read to be done aside.
 pub(crate) struct Read {
     pub(crate) id: u32,
@@ -101,7 +104,7 @@ impl Desk {
     pub(crate) fn start(&mut self, packet: Vec<u8>) {
         self.place = match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Here(mut session) => Place::Away(tokio::task::spawn_blocking(move || {
-                let mut response = Output::with_capacity(MAX_RESPONSE);
+                let mut response = Output::with_capacity(SMALL_RESPONSE);
                 let outcome = session.carry_out_packet(&packet, true, &mut response).map(|_| ());
                 Returned { session, response, outcome }
             })),

@@ -5,8 +5,9 @@
 //! local may still be slow (a cold disk, a full write-back queue); [`Pace`] notices that afterwards.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -82,8 +83,8 @@ fn open_cached(directory: &WorkingDirectory, path: &[u8], links: Links) -> Optio
     }
 }
 
-/// A call that took longer was not answered from memory (or the thread was preempted; then little is lost).
-const SLOW: Duration = Duration::from_millis(2);
+/// A call that took longer, and waited, was not answered from memory.
+const SLOW: Duration = Duration::from_millis(1);
 
 /// Requests that are taken for slow after a slow one; each slow one among them starts the count again.
 const WARY_FOR: u32 = 16;
@@ -94,10 +95,37 @@ pub(crate) struct Pace {
     wary: u32,
 }
 
+/// The beginning of a call.
+pub(crate) struct Began {
+    at: Instant,
+    waits: i64,
+}
+
+impl Began {
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), waits: waits() }
+    }
+
+    /// Whether the thread has waited since, and long. Time alone does not tell: on a busy machine a thread that could run
+    /// is often made to stand aside.
+    fn was_slow(&self) -> bool {
+        self.at.elapsed() > SLOW && waits() > self.waits
+    }
+}
+
+/// How often this thread has given up the processor to wait for something.
+fn waits() -> i64 {
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
+}
+
 impl Pace {
-    /// Notes how long a request took.
-    pub(crate) fn note(&mut self, took: Duration) {
-        self.wary = if took > SLOW { WARY_FOR } else { self.wary.saturating_sub(1) };
+    /// Notes how a call went, on the thread on which it began.
+    pub(crate) fn note(&mut self, began: &Began) {
+        self.note_slow(began.was_slow());
+    }
+
+    fn note_slow(&mut self, slow: bool) {
+        self.wary = if slow { WARY_FOR } else { self.wary.saturating_sub(1) };
     }
 
     /// Whether the last ones were slow.
@@ -108,9 +136,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Links, Pace, WARY_FOR, is_at_hand, is_local, is_parent_at_hand};
+    use super::{Began, Links, Pace, SLOW, WARY_FOR, is_at_hand, is_local, is_parent_at_hand};
     use crate::server::directory::WorkingDirectory;
 
     #[test]
@@ -142,13 +168,29 @@ mod tests {
     #[test]
     fn one_slow_call_makes_wary_for_a_while() {
         let mut pace = Pace::default();
-        pace.note(Duration::from_micros(1900));
+        pace.note(&Began::now());
         assert!(!pace.is_slow());
-        pace.note(Duration::from_millis(3));
+        pace.note_slow(true);
         for _ in 0..WARY_FOR {
             assert!(pace.is_slow());
-            pace.note(Duration::from_micros(5));
+            pace.note_slow(false);
         }
         assert!(!pace.is_slow());
+    }
+
+    #[test]
+    fn a_long_wait_is_slow_and_a_long_calculation_is_not() {
+        let mut pace = Pace::default();
+        let waiting = Began::now();
+        std::thread::sleep(2 * SLOW);
+        pace.note(&waiting);
+        assert!(pace.is_slow());
+
+        let calculating = Began::now();
+        let mut sum = 0_u64;
+        while calculating.at.elapsed() < 2 * SLOW {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(!calculating.was_slow());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, getrlimit};
@@ -15,7 +15,7 @@ use super::accounts::Accounts;
 use super::directory::WorkingDirectory;
 use super::files::MAX_DATA;
 use super::handles::{HandleBytes, Handles, Open};
-use super::locality::Pace;
+use super::locality::{Began, Pace};
 use super::output::Output;
 use super::status::Refusal;
 use super::{ServeError, ServerOptions, Summary};
@@ -112,12 +112,14 @@ impl Session {
             Ok(ClientPacket::Init(hello)) => self.initialise(&hello, output),
             Ok(_) | Err(_) if !self.initialised => return Err(ServeError::NotInitialised),
             Ok(ClientPacket::Request { id, request }) => {
-                let began = Instant::now();
+                let began = self.careful.then(Began::now);
                 let outcome = self.permit(&request).and_then(|()| self.carry_out(id, &request, output));
                 if let Ok(Reply::WouldWait) = outcome {
                     return Ok(false);
                 }
-                self.pace.note(began.elapsed());
+                if let Some(began) = began {
+                    self.pace.note(&began);
+                }
                 self.count_request();
                 if let Err(refusal) = &outcome {
                     note_refusal(&request, refusal);
