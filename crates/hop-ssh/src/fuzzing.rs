@@ -8,13 +8,13 @@
 pub use crate::auth::script::{client_auth, honest_login, server_auth};
 pub use crate::bare::script::bare;
 pub use crate::connection::script::connection;
-pub use crate::export::script::import;
+pub use crate::export::script::{import, states};
 pub use crate::relay::script::relay;
 pub use crate::transport::script::{after_keys, before_keys};
 
 use hop_keys::PrivateKey;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
 /// Reads a script front to back; it never ends early, behind its end there are zeros.
@@ -90,8 +90,9 @@ pub(crate) fn host_key() -> PrivateKey {
 }
 
 /// The only user's key whose signatures scripts can have.
-pub(crate) fn user_key() -> PrivateKey {
-    PrivateKey::from_openssh(USER_KEY, None).expect("ssh-keygen made it")
+pub(crate) fn user_key() -> &'static PrivateKey {
+    static KEY: OnceLock<PrivateKey> = OnceLock::new();
+    KEY.get_or_init(|| PrivateKey::from_openssh(USER_KEY, None).expect("ssh-keygen made it"))
 }
 
 // Made for this file; they open nothing.

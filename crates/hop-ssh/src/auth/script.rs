@@ -7,14 +7,19 @@ use crate::fuzzing::{Script, host_key, user_key};
 use crate::kex::VerifiedHostKey;
 use crate::transport::PeerExtensions;
 use hop_keys::{Identity, SignatureAlgorithm};
+use std::sync::OnceLock;
 
 /// How many failed signatures the server's side takes.
 const MOST_FAILURES: u32 = 6;
 
 /// The session that signatures in scripts are made for.
 fn binding() -> SessionBinding {
-    let identity = Identity::Key(host_key().public().clone());
-    SessionBinding::from_parts(vec![0x11; 32], VerifiedHostKey::from_import(identity))
+    static BINDING: OnceLock<SessionBinding> = OnceLock::new();
+    let make = || {
+        let identity = Identity::Key(host_key().public().clone());
+        SessionBinding::from_parts(vec![0x11; 32], VerifiedHostKey::from_import(identity))
+    };
+    BINDING.get_or_init(make).clone()
 }
 
 /// The one name that [`user_key`] has signed for.

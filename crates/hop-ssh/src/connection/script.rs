@@ -95,6 +95,13 @@ impl Bench {
         }
     }
 
+    /// A channel by the script's choice, if anybody can have a handle on it.
+    fn held(&mut self, script: &mut Script<'_>) -> Option<u32> {
+        let number = u32::from(script.byte() % 16);
+        let channel = self.engine.channel(number)?;
+        (matches!(channel.phase, Phase::Open) && !channel.abandoned).then_some(number)
+    }
+
     fn step(&mut self, step: u8, script: &mut Script<'_>) {
         let (now, stream) = (self.now, if step & 0x40 == 0 { Stream::Data } else { Stream::Stderr });
         match step & 15 {
@@ -103,16 +110,17 @@ impl Bench {
             6 => self.data(script),
             7 => self.decide(script.byte()),
             8 => {
-                let (channel, room) = (u32::from(script.byte() % 16), script.amount());
+                let (channel, mut room) = (self.held(script), vec![0; script.amount()]);
+                let Some(channel) = channel else { return };
                 let (flag, waker) = Flag::new();
-                let mut room = vec![0; room];
                 let read = self.with(|engine| engine.read(channel, stream, &mut room, &waker, now));
                 if matches!(read, Some(Read::Pending)) {
                     self.sleep(channel, Waits::Read(stream), flag);
                 }
             }
             9 => {
-                let (channel, bytes) = (u32::from(script.byte() % 16), vec![0x5a; script.amount()]);
+                let (channel, bytes) = (self.held(script), vec![0x5a; script.amount()]);
+                let Some(channel) = channel else { return };
                 let (flag, waker) = Flag::new();
                 let written = self.with(|engine| engine.write(channel, stream, &bytes, &waker));
                 if matches!(written, Some(Written::Pending)) {
@@ -121,8 +129,16 @@ impl Bench {
             }
             10 => self.drive(script.amount()),
             11 => self.ask(step >> 4, script),
-            12 => self.finish_with(step >> 4, u32::from(script.byte() % 16)),
-            13 => self.poll(step >> 4, stream, u32::from(script.byte() % 16)),
+            12 => {
+                if let Some(channel) = self.held(script) {
+                    self.finish_with(step >> 4, channel);
+                }
+            }
+            13 => {
+                if let Some(channel) = self.held(script) {
+                    self.poll(step >> 4, stream, channel);
+                }
+            }
             14 => self.pass_time(u64::from(script.byte())),
             _ => self.answer(script.byte()),
         }
@@ -219,7 +235,7 @@ impl Bench {
                 }
             }
             3..=5 => {
-                let channel = u32::from(script.byte() % 16);
+                let Some(channel) = self.held(script) else { return };
                 let (caller, answer) = oneshot::channel();
                 let request =
                     ChannelRequest::Exec(vec![b'x'; script.amount().min(LONGEST_PACKET as usize / 2)]);
@@ -244,12 +260,9 @@ impl Bench {
                 self.with(|engine| engine.discard(channel, now));
             }
             _ => {
-                // Only whoever holds the channel lets it go; nobody can then wait on it.
-                if self.engine.channel(channel).is_some_and(|channel| matches!(channel.phase, Phase::Open)) {
-                    self.with(|engine| engine.abandon(channel));
-                    self.sleepers
-                        .retain(|sleeper| sleeper.channel != channel || sleeper.waits == Waits::Arrival);
-                }
+                // The last handle is dropped: nobody can then wait on it.
+                self.with(|engine| engine.abandon(channel));
+                self.sleepers.retain(|sleeper| sleeper.channel != channel || sleeper.waits == Waits::Arrival);
             }
         }
     }

@@ -45,6 +45,18 @@ pub fn import(script: &[u8]) {
     }
 }
 
+/// States of transports and relays in the form that [`import`] takes: what fuzzing starts from.
+pub fn states() -> Vec<(&'static str, Vec<u8>)> {
+    let now = Instant::now();
+    let (client, server) = crate::transport::script::established();
+    let near = Transport::import_server(server, self::server(), now).expect("our own export");
+    let far = Transport::import_client(client, self::client(), now).expect("our own export");
+    let relay = Relay::new(near, far, Box::new(PassAll), None, now).map_err(|error| error.error);
+    let relay = relay.expect("both legs are open").export().map_err(|(_, reason)| reason).expect("at rest");
+    let script = |kind: u8, state: &Exported| [&[kind], &state.0[..]].concat();
+    vec![("server", script(0, server)), ("client", script(2, client)), ("relay", script(1, &relay))]
+}
+
 fn server() -> Arc<ServerConfig> {
     Arc::new(ServerConfig::new(Vec::new()))
 }
