@@ -67,7 +67,30 @@ pub(crate) struct Window {
     round_trip: Option<Duration>,
     epoch: Option<(u64, Instant)>,
     drained: bool,
+    climb: Climb,
 }
+
+/// Whether doubling the window pays. On a fast line a saturated flow looks as if the window bounded it, since a
+/// grant's first byte waits behind a whole window of others; and a peer that is given 64 MiB fills 64 MiB of its own
+/// buffers (OpenSSH's client then spends its time moving them). So a doubling must raise the rate, or is taken back.
+#[derive(Debug, Default)]
+struct Climb {
+    /// Bytes per second before the last doubling; `None` when there is nothing to compare with.
+    before: Option<f64>,
+    /// The best rate seen since.
+    best: f64,
+    /// Whole windows received since.
+    windows: u32,
+    /// Whole windows to go until the next try.
+    resting: u32,
+}
+
+/// A doubling must raise the rate by this factor.
+const GAIN: f64 = 1.25;
+/// Whole windows after which a doubling is judged: the first may still be of the old size.
+const TRIAL: u32 = 3;
+/// Whole windows until a doubling that brought nothing is tried again: lines and peers change.
+const REST: u32 = 64;
 
 /// A peer sent more than it was given.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +107,7 @@ impl Window {
             round_trip: None,
             epoch: None,
             drained: false,
+            climb: Climb::default(),
         }
     }
 
@@ -130,19 +154,42 @@ impl Window {
     }
 
     /// Doubles the window when the peer used a whole one within two credit round trips while the
-    /// consumer kept up: then the window, not the consumer, is what bounds it. A round trip is measured
-    /// from a grant to its first byte, because that, unlike a ping, crosses a relay.
+    /// consumer kept up: then the window, not the consumer, may be what bounds it. A round trip is measured
+    /// from a grant to its first byte, because that, unlike a ping, crosses a relay. A doubling that did not
+    /// raise the rate is taken back.
     fn grow(&mut self, budget: &mut Budget, now: Instant) {
         let (start, since) = *self.epoch.get_or_insert((self.received, now));
-        if self.received - start < u64::from(self.size) {
+        let received = self.received - start;
+        if received < u64::from(self.size) {
             return;
         }
-        let quick = self.round_trip.is_some_and(|trip| now.duration_since(since) <= trip * 2);
-        if quick && self.drained && self.size <= MOST / 2 && budget.grow(self.size) {
-            self.size *= 2;
-        }
+        let elapsed = now.duration_since(since);
+        let quick = self.round_trip.is_some_and(|trip| elapsed <= trip * 2);
+        let drained = std::mem::take(&mut self.drained);
         self.epoch = Some((self.received, now));
-        self.drained = false;
+
+        let climb = &mut self.climb;
+        climb.windows += 1;
+        climb.best = climb.best.max(received as f64 / elapsed.as_secs_f64().max(1e-6));
+        if climb.resting > 0 {
+            climb.resting -= 1;
+            return;
+        }
+        if let Some(before) = climb.before {
+            if climb.windows < TRIAL {
+                return;
+            }
+            if climb.best < before * GAIN {
+                self.size /= 2;
+                budget.left += u64::from(self.size);
+                self.climb = Climb { resting: REST, ..Climb::default() };
+                return;
+            }
+        }
+        if quick && drained && self.size <= MOST / 2 && budget.grow(self.size) {
+            self.size *= 2;
+            *climb = Climb { before: Some(climb.best), ..Climb::default() };
+        }
     }
 }
 
@@ -184,28 +231,52 @@ mod tests {
         assert_eq!(window.consume(0, false, &mut budget, now), None);
     }
 
-    /// A peer that sends as fast as it is let, `trip` away, to a consumer that does or does not keep up.
-    fn after_transfer(keeps_up: bool) -> u32 {
+    /// A peer that sends as fast as it is let over a line with this round trip and this many bytes a second, to a
+    /// consumer that does or does not keep up; the window at the end, and the largest on the way.
+    fn after_transfer(trip: Duration, rate: f64, keeps_up: bool) -> (u32, u32) {
         let mut budget = Budget::new(256 * MIB);
         let mut window = budget.open().unwrap();
-        let trip = Duration::from_millis(20);
-        let mut now = Instant::now();
-        let mut credit = u64::from(window.size());
-        for _ in 0..20 {
-            let burst = credit;
-            credit = 0;
-            for _ in 0..burst / 32_768 {
-                window.receive(32_768, now).unwrap();
-                credit += u64::from(window.consume(32_768, keeps_up, &mut budget, now).unwrap_or(0));
+        let start = Instant::now();
+        let mut now = start;
+        // Credit on its way to the peer, and what it may send now.
+        let mut grants = std::collections::VecDeque::new();
+        let mut allowed = u64::from(window.size());
+        let mut largest = 0;
+        for _ in 0..60_000 {
+            while grants.front().is_some_and(|(at, _)| *at <= now) {
+                allowed += grants.pop_front().map_or(0, |(_, credit)| credit);
             }
-            now += trip;
+            if allowed < 32_768 {
+                let Some((at, _)) = grants.front() else { panic!("the flow stands still") };
+                now = *at;
+                continue;
+            }
+            allowed -= 32_768;
+            now += Duration::from_secs_f64(32_768.0 / rate);
+            window.receive(32_768, now).unwrap();
+            if let Some(credit) = window.consume(32_768, keeps_up, &mut budget, now) {
+                grants.push_back((now + trip, u64::from(credit)));
+            }
+            largest = largest.max(window.size());
         }
-        window.size()
+        (window.size(), largest)
     }
 
     #[test]
-    fn a_window_that_bounds_the_peer_grows_and_others_do_not() {
-        assert_eq!(after_transfer(true), MOST);
-        assert_eq!(after_transfer(false), INITIAL);
+    fn a_window_that_bounds_the_peer_grows_until_the_line_is_full() {
+        let trip = Duration::from_millis(20);
+        // 1 GB/s over 20 ms is 20 MB in flight.
+        let (window, _) = after_transfer(trip, 1e9, true);
+        assert!(window >= 16 << 20, "{window}");
+        // 50 MB/s over 20 ms is 1 MB: the first window is enough.
+        let (window, largest) = after_transfer(trip, 5e7, true);
+        assert!(window <= 4 << 20 && largest <= 4 << 20, "{window} {largest}");
+        assert_eq!(after_transfer(trip, 1e9, false).0, INITIAL);
+    }
+
+    #[test]
+    fn a_saturated_line_without_delay_keeps_a_small_window() {
+        let (window, largest) = after_transfer(Duration::from_micros(50), 1e9, true);
+        assert!(window <= 4 << 20 && largest <= 4 << 20, "{window} {largest}");
     }
 }
