@@ -16,7 +16,10 @@ pub(crate) const TURN: usize = 32 * 1024;
 pub(crate) struct Schedule {
     small: VecDeque<u32>,
     bulk: VecDeque<u32>,
+    /// What interactive channels sent since bulk was last let in between.
     small_sent: usize,
+    /// Whether the channel just taken is interactive: a bulk channel's own turn is no reason for another one.
+    took_small: bool,
 }
 
 impl Schedule {
@@ -30,15 +33,19 @@ impl Schedule {
         if self.small_sent >= TURN || self.small.is_empty() {
             self.small_sent = 0;
             if let Some(channel) = self.bulk.pop_front() {
+                self.took_small = false;
                 return Some(channel);
             }
         }
+        self.took_small = true;
         self.small.pop_front()
     }
 
     /// Counts what the channel just taken sent.
     pub(crate) fn sent(&mut self, bytes: usize) {
-        self.small_sent += bytes;
+        if self.took_small {
+            self.small_sent += bytes;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,6 +75,20 @@ mod tests {
             turns_until_bulk += 1;
         }
         assert_eq!(turns_until_bulk, TURN / SMALL);
+    }
+
+    #[test]
+    fn bulk_that_never_ends_does_not_starve_small_output() {
+        let mut schedule = Schedule::default();
+        schedule.add(1, 1 << 20);
+        for _ in 0..10 {
+            assert_eq!(schedule.next(), Some(1));
+            schedule.sent(TURN);
+            schedule.add(1, 1 << 20);
+            schedule.add(2, 10);
+            assert_eq!(schedule.next(), Some(2));
+            schedule.sent(10);
+        }
     }
 
     #[test]
