@@ -3,12 +3,10 @@
 
 mod forwards;
 mod permissions;
-mod project_id;
 mod wildcard;
 mod word;
 
 pub use forwards::{ListenRule, OpenRule, PermitListen, PermitOpen, PortRule, RuleError};
 pub use permissions::{CommandConflict, Permissions};
-pub use project_id::{NotAProjectId, ProjectId};
 pub use wildcard::wildcard_match;
 pub use word::{Word, WordError};
