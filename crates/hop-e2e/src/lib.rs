@@ -17,6 +17,7 @@ pub mod inetd;
 pub mod matrix;
 pub mod payload;
 pub mod peer;
+pub mod postgres;
 pub mod program;
 pub mod run;
 pub mod scratch;
@@ -25,6 +26,7 @@ pub mod sshd;
 
 pub use foreign::Foreign;
 pub use identity::Identity;
+pub use postgres::Postgres;
 pub use run::{Finished, Run};
 pub use scratch::Scratch;
 pub use server::Server;
