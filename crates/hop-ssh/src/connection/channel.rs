@@ -19,6 +19,8 @@ pub(crate) const LONGEST_QUEUE: usize = 128 * 1024;
 /// The largest data message that we send or invite, in bytes: OpenSSH's own choice. Larger ones fall
 /// out of the cache on the way.
 pub(crate) const LARGEST_DATA: u32 = 32 * 1024;
+/// What is written is queued in pieces of this many bytes: one data message each, if the peer takes such.
+const PIECE: usize = LARGEST_DATA as usize;
 /// Buffers that grew above this many bytes are given back when they are empty.
 const KEPT_CAPACITY: usize = 128 * 1024;
 
@@ -252,13 +254,24 @@ impl Send {
         self.queue.is_empty() && self.window > 0
     }
 
-    pub(crate) fn push_data(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(crate) fn push_data(&mut self, stream: Stream, mut bytes: &[u8]) {
         self.queued += bytes.len();
-        match self.queue.back_mut() {
-            Some(Outgoing::Data { stream: last, bytes: waiting, .. }) if *last == stream => {
-                waiting.extend_from_slice(bytes);
+        // In pieces, which are freed one by one: a queue that never runs empty keeps nothing of what left it.
+        while !bytes.is_empty() {
+            match self.queue.back_mut() {
+                Some(Outgoing::Data { stream: last, bytes: waiting, .. })
+                    if *last == stream && waiting.len() < PIECE =>
+                {
+                    let (now, later) = bytes.split_at(bytes.len().min(PIECE - waiting.len()));
+                    waiting.extend_from_slice(now);
+                    bytes = later;
+                }
+                _ => {
+                    let (now, later) = bytes.split_at(bytes.len().min(PIECE));
+                    self.queue.push_back(Outgoing::Data { stream, bytes: now.to_vec(), sent: 0 });
+                    bytes = later;
+                }
             }
-            _ => self.queue.push_back(Outgoing::Data { stream, bytes: bytes.to_vec(), sent: 0 }),
         }
     }
 
@@ -366,4 +379,46 @@ pub(crate) fn numbered(number: u8, remote: u32) -> Vec<u8> {
     head.put_byte(number);
     head.put_uint32(remote);
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_never_runs_empty_keeps_nothing_of_what_has_left_it() {
+        let window = super::super::window::Budget::new(1 << 30).open().unwrap();
+        let mut channel = Channel::new(Phase::Open, window, 1);
+        channel.set_peer(0, u32::MAX, LARGEST_DATA);
+        let send = &mut channel.send;
+        let mut expected = 0u8;
+        let mut written = 0u8;
+        for _ in 0..1000 {
+            while send.room() > 0 {
+                let block: Vec<u8> = (0..send.room().min(10_007))
+                    .map(|_| {
+                        written = written.wrapping_add(1);
+                        written
+                    })
+                    .collect();
+                send.push_data(Stream::Data, &block);
+            }
+            let Next::Message { body, .. } = send.next(0) else { panic!("it is full") };
+            for byte in body {
+                expected = expected.wrapping_add(1);
+                assert_eq!(*byte, expected);
+            }
+            let length = body.len();
+            send.sent(length);
+            let held: usize = send
+                .queue
+                .iter()
+                .map(|waiting| match waiting {
+                    Outgoing::Data { bytes, .. } => bytes.capacity(),
+                    Outgoing::Message { .. } | Outgoing::Eof | Outgoing::Close => 0,
+                })
+                .sum();
+            assert!(held <= 2 * LONGEST_QUEUE, "{held} bytes");
+        }
+    }
 }
