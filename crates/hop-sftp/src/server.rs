@@ -9,8 +9,9 @@
 //! is carried out aside, on tokio's threads for blocking calls (`aside`): a hanging mount stops this
 //! session, never the connection's other channels.
 //!
-//! Memory is bounded per session: one buffer of requests (512 KiB), one of responses (576 KiB), open handles up to the
-//! limit that limits@openssh.com states. A client that does not read its responses is not read from.
+//! Memory is bounded per session: one buffer of requests (514 KiB), one of responses (576 KiB), at most eight reads of
+//! 255 KiB or one request aside, open handles up to the limit that limits@openssh.com states. A client that does not read its
+//! responses is not read from.
 
 mod accounts;
 mod aside;

@@ -78,7 +78,7 @@ fn open_cached(directory: &WorkingDirectory, path: &[u8], links: Links) -> Optio
         Err(
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::INVAL | Errno::NAMETOOLONG,
         ) => None,
-        // Not in the cache, or a system that cannot tell.
+        // Not in the cache; or a kernel that does not know the question ("invalid" before 5.12).
         Err(_) => Some(false),
     }
 }

@@ -548,3 +548,54 @@ async fn a_start_directory_that_is_missing_is_passed_over() {
     let answer = session.raw.ask(&Request::Realpath { path: b"." }).await;
     assert_eq!(answer.name(), here.canonicalize().expect("it exists").as_os_str().as_encoded_bytes());
 }
+
+#[test]
+fn no_packet_panics_the_server() {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    // Half-way sensible: a type that exists, then bytes among which lengths, handles and names are likely.
+    let word = || {
+        prop_oneof![
+            Just(vec![0, 0, 0, 0]),
+            Just(vec![0, 0, 0, 1]),
+            Just(b"\0\0\0\x01.".to_vec()),
+            Just(b"\0\0\0\x04file".to_vec()),
+            // The first two handles.
+            Just(b"\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec()),
+            Just(b"\0\0\0\x08\0\0\0\x01\0\0\0\0".to_vec()),
+            prop::sample::select(Extension::ALL.to_vec()).prop_map(|extension| {
+                let name = extension.name().as_bytes();
+                [&[0, 0, 0, u8::try_from(name.len()).expect("short")], name].concat()
+            }),
+            vec(any::<u8>(), 0..12),
+        ]
+    };
+    // Not a second INIT: without an id there is nothing to answer.
+    let kind = prop_oneof![3..=20_u8, Just(200_u8), 2..=255_u8];
+    let packet = (kind, any::<u32>(), vec(word(), 0..6))
+        .prop_map(|(kind, id, words)| [&[kind][..], &id.to_be_bytes(), &words.concat()].concat());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file"), b"contents").expect("write");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&vec(packet, 1..40), |packets| {
+        runtime.block_on(async {
+            // What a random path may name must not be changed.
+            let options = ServerOptions { read_only: true, ..options(folder.path()) };
+            let mut session = session_with(options, 1 << 20);
+            session.raw.initialise().await;
+            for packet in &packets {
+                let length = u32::try_from(packet.len()).expect("short").to_be_bytes();
+                session.raw.send_bytes(&[&length, packet.as_slice()].concat()).await;
+            }
+            let summary = session.end().await.expect("every packet has an id");
+            prop_assert_eq!(summary.requests, packets.len() as u64);
+            Ok(())
+        })
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
