@@ -168,7 +168,7 @@ fn script(said: std::ops::RangeInclusive<u8>, steps: std::ops::Range<u8>) -> imp
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn no_peer_breaks_the_connection_protocol(script in script(0..=5, 6..16)) {

@@ -278,6 +278,8 @@ fn cost_of<T>(waiting: &VecDeque<Waiting<T>>) -> usize {
     waiting.iter().map(|one| one.cost).sum()
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod script;
 #[cfg(test)]
