@@ -101,7 +101,8 @@ impl RawPeer {
         while peer.transport.session_id().is_none() {
             match peer.transport.next(Instant::now()) {
                 Ok(None) => {}
-                Ok(Some(_)) => panic!("a message came before the keys were exchanged"),
+                // The first message under the new keys may come together with them.
+                Ok(Some(payload)) => peer.kept.push_back(peer.transport.payload(&payload).to_vec()),
                 Err(error) => panic!("exchanging keys: {error}"),
             }
             if peer.transport.session_id().is_none() {
@@ -194,6 +195,20 @@ impl RawPeer {
             let sent = self.transport.send(message.as_ref(), &[]);
             sent.unwrap_or_else(|e| panic!("sending: {e}"));
         }
+        self.flush();
+    }
+
+    /// Sends one message in two halves, and does something `between`.
+    pub fn send_in_halves(&mut self, message: &[u8], between: impl FnOnce()) {
+        self.sent += 1;
+        let sent = self.transport.send(message, &[]);
+        sent.unwrap_or_else(|e| panic!("sending: {e}"));
+        let output = self.transport.output();
+        let half = output.len() / 2;
+        let written = self.stream.write_all(output.pending().get(..half).unwrap_or_default());
+        written.unwrap_or_else(|e| panic!("writing to the peer: {e}"));
+        output.consume(half);
+        between();
         self.flush();
     }
 

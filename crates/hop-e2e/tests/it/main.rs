@@ -22,4 +22,5 @@ mod openssh_regress;
 mod putty;
 mod relay;
 mod sessions;
+mod stalls;
 mod traps;

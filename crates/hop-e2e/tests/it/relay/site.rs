@@ -1,6 +1,6 @@
 //! Where a test's clients go: straight to the server, or to a relay in front of it. The same test runs at both.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -168,6 +168,47 @@ impl Drop for Site {
         {
             eprintln!("what the relay at {} said:\n{}", self.address, relay.output());
         }
+    }
+}
+
+/// Two raw peers with a relay between them, logged in.
+pub(crate) struct RawPair {
+    /// Whoever logged in to the relay.
+    pub(crate) client: RawPeer,
+    /// Whom the relay logged in to.
+    pub(crate) server: RawPeer,
+    /// The relay.
+    pub(crate) relay: Background,
+    _scratch: Scratch,
+}
+
+impl RawPair {
+    /// With a change of the relay's configuration.
+    pub(crate) fn new(change: impl Fn(&mut RelayConfig)) -> Self {
+        let scratch = Scratch::new();
+        let key = Identity::ed25519(&scratch, "key");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Ssh {
+            address: listener.local_addr().unwrap(),
+            user: "someone".to_owned(),
+            key: key.private.clone(),
+            host_key: key.public.clone(),
+        };
+        let authorized = scratch.write("authorized_keys", format!("{}\n", key.public));
+        let mut config = RelayConfig::new(key.private.clone(), "user", authorized, target);
+        change(&mut config);
+        let (relay, address) = start_relay(&scratch, &config);
+        let private = load_private_key(&key.private, None).unwrap();
+        let host_key = load_private_key(&key.private, None).unwrap();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut server = RawPeer::serve(stream, host_key, "Odd_1");
+            assert_eq!(server.let_in(), "someone");
+            server
+        });
+        let mut client = RawPeer::connect(address, "Raw_1");
+        client.log_in("user", &private);
+        Self { client, server: server.join().unwrap(), relay, _scratch: scratch }
     }
 }
 

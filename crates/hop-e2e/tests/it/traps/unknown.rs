@@ -1,14 +1,10 @@
 //! Trap 23: what is not known is answered as RFC 4254 and RFC 4253 section 11.4 say, and never ends a connection.
 
-use std::net::TcpListener;
-
-use hop_e2e::{Identity, Scratch};
-use hop_keys::load_private_key;
 use hop_ssh::message;
+use hop_testkit::Heard;
 use hop_testkit::raw::messages;
-use hop_testkit::{Heard, RawPeer, RelayConfig, Target};
 
-use crate::relay::site::{Place, Site, start_relay};
+use crate::relay::site::{Place, RawPair, Site};
 
 /// Numbers that no layer knows after authentication: below, between and above those of RFC 4250 section 4.1.2.
 const NOBODYS: [u8; 14] = [9, 19, 51, 59, 60, 79, 83, 89, 101, 127, 128, 150, 194, 255];
@@ -57,30 +53,8 @@ fn answers_what_it_does_not_know(place: Place) {
 /// The server says things that nobody knows: the relay answers on that leg, and the client hears nothing of it.
 #[test]
 fn trap_23_relay_keeps_a_servers_unknown_messages_from_the_client() {
-    let scratch = Scratch::new();
-    let [client_key, relay_key, target_key] =
-        ["client_key", "relay_key", "target_key"].map(|name| Identity::ed25519(&scratch, name));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = Target::Ssh {
-        address: listener.local_addr().unwrap(),
-        user: "someone".to_owned(),
-        key: target_key.private.clone(),
-        host_key: target_key.public.clone(),
-    };
-    let authorized = scratch.write("authorized_keys", format!("{}\n", client_key.public));
-    let config = RelayConfig::new(relay_key.private, "user", authorized, target);
-    let (_relay, address) = start_relay(&scratch, &config);
-
-    let host_key = load_private_key(&target_key.private, None).unwrap();
-    let server = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut server = RawPeer::serve(stream, host_key, "Odd_1");
-        assert_eq!(server.let_in(), "someone");
-        server
-    });
-    let mut client = RawPeer::connect(address, "Raw_1");
-    client.log_in("user", &load_private_key(&client_key.private, None).unwrap());
-    let mut server = server.join().unwrap();
+    let pair = RawPair::new(|_| {});
+    let (mut client, mut server) = (pair.client, pair.server);
     assert_eq!(server.transport().peer_identification(), Some("SSH-2.0-Raw_1"));
 
     for number in [9, 60, 128, 194, 255] {
