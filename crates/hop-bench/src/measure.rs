@@ -1,6 +1,7 @@
 //! The list of what is measured, and how a comparison is run.
 
 mod connect;
+mod echo;
 mod engine;
 mod forward;
 mod idle;
@@ -105,6 +106,7 @@ pub(crate) fn all() -> Vec<Measurement> {
     all.push(forward::measurement());
     all.extend(sftp::measurements());
     all.push(long_line::measurement());
+    all.push(echo::measurement());
     all.push(idle::measurement());
     all.push(engine::measurement());
     all

@@ -1,7 +1,7 @@
 //! A server under measurement: started for one run, stopped after it, its processor time read from the wait.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -165,7 +165,7 @@ impl Drop for Running {
 
 /// Reads what the server says to its end, and tells the port once it serves.
 fn listen(
-    mut from: impl BufRead + Read,
+    mut from: impl BufRead,
     kind: Kind,
     port: u16,
     said: &Mutex<String>,
