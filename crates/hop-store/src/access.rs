@@ -189,3 +189,6 @@ fn standing_of_key(row: &Row) -> Result<Option<KeyStanding>, StoreError> {
         account,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,11 @@ impl Sql {
     pub(crate) const fn new(what: &'static str, text: &'static str) -> Self {
         Self { what, text }
     }
+
+    #[cfg(test)]
+    pub(crate) const fn text(&self) -> &'static str {
+        self.text
+    }
 }
 
 /// Connections to one of the databases.

@@ -40,9 +40,8 @@ pub enum StoreError {
     Broken,
 }
 
-/// An error of the database driver, for people to read.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+/// An error of the database driver, for people to read: its message only. The driver's own `Debug` would show rows, and
+/// with them hashes of passwords and tokens.
 pub struct DatabaseError(sqlx::Error);
 
 impl StoreError {
@@ -82,6 +81,21 @@ impl DatabaseError {
         Self(error)
     }
 }
+
+impl std::fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::fmt::Debug for DatabaseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DatabaseError({})", self.0)
+    }
+}
+
+/// Without a source: that would be the driver's.
+impl std::error::Error for DatabaseError {}
 
 enum Kind {
     Unreachable,

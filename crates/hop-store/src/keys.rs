@@ -149,7 +149,8 @@ macro_rules! select {
     };
 }
 const BY_ID: Sql = Sql::new("find a key", select!("WHERE id = $1"));
-const BY_FINGERPRINT: Sql = Sql::new("find a key", select!("WHERE fingerprint = $1 ORDER BY created, id"));
+pub(crate) const BY_FINGERPRINT: Sql =
+    Sql::new("find a key", select!("WHERE fingerprint = $1 ORDER BY created, id"));
 const OF_ACCOUNT: Sql = Sql::new("list keys", select!("WHERE account = $1 ORDER BY created, id"));
 const OF_PROJECT: Sql = Sql::new("list keys", select!("WHERE project = $1 ORDER BY created, id"));
 const ONE_OF_ACCOUNT: Sql = Sql::new("find a key", select!("WHERE account = $1 AND fingerprint = $2"));

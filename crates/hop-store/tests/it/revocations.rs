@@ -1,6 +1,6 @@
 //! The order of revocations under concurrent writers, and those who follow.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hop_keys::Fingerprint;
 use hop_store::{
@@ -18,6 +18,7 @@ both! {
     numbers_become_visible_in_order
     a_follower_misses_nothing_of_many_writers
     a_follower_hears_of_its_own_process_and_of_others
+    a_follower_is_woken_and_does_not_wait_for_its_turn
     a_follower_begins_where_it_is_told
     a_dropped_change_takes_no_number
 }
@@ -120,6 +121,25 @@ async fn a_follower_hears_of_its_own_process_and_of_others(site: Site) {
     change.accounts().add(&new).await.unwrap();
     change.commit().await.unwrap();
     assert!(timeout(Duration::from_millis(600), feed.next()).await.is_err());
+}
+
+async fn a_follower_is_woken_and_does_not_wait_for_its_turn(site: Site) {
+    const ROUNDS: u32 = 20;
+    // SQLite wakes followers of its own process only; PostgreSQL those of others, too.
+    let (writer, interval) = if site.is_sqlite() {
+        (site.store.clone(), Duration::from_millis(250))
+    } else {
+        (site.another_process().await, Duration::from_secs(1))
+    };
+    let mut feed = site.store.revocations().follow(RevocationSeq::START).await.unwrap();
+    let begin = Instant::now();
+    for serial in 0..ROUNDS {
+        revoke(&writer, serial.into()).await.unwrap();
+        next(&mut feed).await;
+    }
+    // Looking once per interval, it would take as many intervals as rounds.
+    let took = begin.elapsed();
+    assert!(took < interval * ROUNDS / 2, "{took:?}");
 }
 
 async fn a_follower_begins_where_it_is_told(site: Site) {
