@@ -12,7 +12,6 @@ use super::aside::Read;
 use super::attributes::{Target, apply, attributes_of, mode};
 use super::handles::{Open, OpenDirectory, OpenFile};
 use super::listing::long_name;
-use super::locality::is_local;
 use super::output::Output;
 use super::session::{Reply, Session};
 use super::status::Refusal;
@@ -45,14 +44,19 @@ impl Session {
             return Err(StatusCode::Failure.into());
         }
         let new_mode = mode(attributes.permissions.unwrap_or(NEW_FILE));
-        let file = match open_without_waiting(self.directory.as_fd(), path, open_flags(flags), new_mode) {
-            Err(Errno::AGAIN) if !self.may_wait => return Ok(Reply::WouldWait),
+        let mut without_waiting = open_flags(flags) | OFlags::NONBLOCK;
+        if flags.contains(OpenFlags::CREATE) && !self.may_wait {
+            // The directory is at hand; where a link in it leads is not known.
+            without_waiting |= OFlags::NOFOLLOW;
+        }
+        let file = match open_at(self.directory.as_fd(), path, without_waiting, new_mode) {
+            Err(Errno::AGAIN | Errno::LOOP) if !self.may_wait => return Ok(Reply::WouldWait),
             // Somebody holds a lease on the file (Samba does): asked to give it up, and waited for.
-            Err(Errno::AGAIN) => open_waiting(self.directory.as_fd(), path, open_flags(flags), new_mode)?,
+            Err(Errno::AGAIN) => open_at(self.directory.as_fd(), path, open_flags(flags), new_mode)?,
             other => other?,
         };
         info!("open \"{}\" flags {} mode 0{:o}", Escaped(path), flags, new_mode.as_raw_mode());
-        let local = self.careful && is_local(&file);
+        let local = self.careful && self.mounts.is_local(&file);
         let append = flags.contains(OpenFlags::APPEND);
         self.give(Open::File(OpenFile::new(file, local, path.to_vec(), append)))
     }
@@ -117,7 +121,8 @@ impl Session {
     ) -> AtHand {
         let Some(open) = self.handles.file(handle) else { return AtHand::Unknown };
         let length = read_length(length);
-        if open.reads_without_waiting {
+        // What others promise about reading without waiting is not relied on.
+        if open.local && open.reads_without_waiting {
             let outcome = output.data(id, length, |space| read_without_waiting(&open.file, space, offset));
             match outcome {
                 Ok(count) => {
@@ -285,23 +290,11 @@ fn open_flags(flags: OpenFlags) -> OFlags {
     system
 }
 
-/// Opens a file without waiting for a peer: the open of a FIFO would hang the session, and no FIFO
-/// can be read or written at an offset anyway. A terminal does not become the process's own.
-fn open_without_waiting(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-    new_mode: Mode,
-) -> Result<OwnedFd, Errno> {
-    open_waiting(directory, path, flags | OFlags::NONBLOCK, new_mode)
-}
-
-fn open_waiting(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-    new_mode: Mode,
-) -> Result<OwnedFd, Errno> {
+/// Opens a file; a terminal does not become the process's own.
+///
+/// With NONBLOCK it waits for no peer: the open of a FIFO would hang the session, and no FIFO can be
+/// read or written at an offset anyway.
+fn open_at(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags, new_mode: Mode) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
     retry_on_intr(|| rustix::fs::openat(directory, path, flags, new_mode))
 }

@@ -1,44 +1,58 @@
 //! Which file calls can be made without leaving the task that serves the connection.
 //!
 //! A call is made at once only when it can be expected to return from memory: the path resolves in the kernel's
-//! cache and lies on a local file system. A network mount that hangs is thus never touched here. What looks
+//! cache and lies on a local file system. A network mount that hangs is thus never touched here; even asking
+//! it for its type (statfs) could hang, so the mount is told by its number, which the kernel keeps. What looks
 //! local may still be slow (a cold disk, a full write-back queue); [`Pace`] notices that afterwards.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::directory::WorkingDirectory;
 
-/// File systems whose calls are answered by this machine (numbers of statfs(2)). Everything else, FUSE and the network
-/// ones first of all, is taken for slow.
-const LOCAL: [u32; 12] = [
-    0xef53,      // ext2, ext3, ext4
-    0x5846_5342, // xfs
-    0x9123_683e, // btrfs
-    0x0102_1994, // tmpfs
-    0x8584_58f6, // ramfs
-    0x794c_7630, // overlayfs, the root of most containers
-    0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
-    0xca45_1a4e, // bcachefs
-    0x7371_7368, // squashfs
-    0xe0f5_e1e2, // erofs
-    0x4d44,      // fat
+/// Types of file systems whose calls are answered by this machine. Everything else, FUSE and the network ones first of
+/// all, is taken for slow.
+const LOCAL: [&[u8]; 15] = [
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"xfs",
+    b"btrfs",
+    b"f2fs",
+    b"zfs",
+    b"bcachefs",
+    b"tmpfs",
+    b"devtmpfs",
+    b"ramfs",
+    // The root of most containers.
+    b"overlay",
+    b"squashfs",
+    b"erofs",
+    b"vfat",
 ];
 
-/// Whether an open file or directory lies on a local file system.
-pub(crate) fn is_local(file: impl AsFd) -> bool {
-    // The field's width and sign differ between machines; the numbers have 32 bits.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "compared as 32-bit patterns"
-    )]
-    rustix::fs::fstatfs(file).is_ok_and(|file_system| LOCAL.contains(&(file_system.f_type as u32)))
+/// The kernel's table of the mounts that this process sees.
+const TABLE: &str = "/proc/self/mountinfo";
+
+/// Mounts remembered before all are forgotten and learnt again.
+const KEPT: usize = 1024;
+
+/// Which mounts are local, as far as known.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    /// By number and device: a number alone is given again after an unmount.
+    known: HashMap<Mount, bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Mount {
+    number: u64,
+    device: (u32, u32),
 }
 
 /// Whether a symbolic link at the end of a path is followed.
@@ -48,39 +62,73 @@ pub(crate) enum Links {
     Stay,
 }
 
-/// Whether what the path names is in the cache and local. One that is known not to exist goes by its parent.
-pub(crate) fn is_at_hand(directory: &WorkingDirectory, path: &[u8], links: Links) -> bool {
-    match open_cached(directory, path, links) {
-        Some(local) => local,
-        None => is_parent_at_hand(directory, path),
+impl Mounts {
+    /// Whether an open file or directory lies on a local file system.
+    pub(crate) fn is_local(&mut self, file: impl AsFd) -> bool {
+        let Some(mount) = mount_of(file) else { return false };
+        if let Some(local) = self.known.get(&mount) {
+            return *local;
+        }
+        if self.known.len() >= KEPT {
+            self.known.clear();
+        }
+        let table = std::fs::read(TABLE).unwrap_or_default();
+        let local = type_of(mount.number, &table).is_some_and(|kind| LOCAL.contains(&kind));
+        self.known.insert(mount, local);
+        local
+    }
+
+    /// Whether what the path names is in the cache and local. One that is known not to exist goes by its parent.
+    pub(crate) fn is_at_hand(&mut self, directory: &WorkingDirectory, path: &[u8], links: Links) -> bool {
+        match self.look_up(directory, path, links) {
+            Some(local) => local,
+            None => self.is_parent_at_hand(directory, path),
+        }
+    }
+
+    /// Whether the directory that holds the path's last component is in the cache and local.
+    pub(crate) fn is_parent_at_hand(&mut self, directory: &WorkingDirectory, path: &[u8]) -> bool {
+        let parent = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(0) => b"/",
+            Some(slash) => path.get(..slash).unwrap_or_default(),
+            None => b".",
+        };
+        self.look_up(directory, parent, Links::Follow).unwrap_or(true)
+    }
+
+    /// Looks a path up in the kernel's cache alone (RESOLVE_CACHED, Linux 5.12). `None`: nothing is there, and that too
+    /// is known without waiting.
+    fn look_up(&mut self, directory: &WorkingDirectory, path: &[u8], links: Links) -> Option<bool> {
+        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+        if links == Links::Stay {
+            flags |= OFlags::NOFOLLOW;
+        }
+        match rustix::fs::openat2(directory, path, flags, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => Some(self.is_local(file)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NAMETOOLONG) => None,
+            // Not in the cache; or a kernel that does not know the question ("invalid" before 5.12).
+            Err(_) => Some(false),
+        }
     }
 }
 
-/// Whether the directory that holds the path's last component is in the cache and local.
-pub(crate) fn is_parent_at_hand(directory: &WorkingDirectory, path: &[u8]) -> bool {
-    let parent = match path.iter().rposition(|byte| *byte == b'/') {
-        Some(0) => b"/",
-        Some(slash) => path.get(..slash).unwrap_or_default(),
-        None => b".",
-    };
-    open_cached(directory, parent, Links::Follow).unwrap_or(true)
+/// The mount a file is on, without asking the file system's server for anything.
+fn mount_of(file: impl AsFd) -> Option<Mount> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(file, c"", flags, StatxFlags::MNT_ID).ok()?;
+    let answered = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    answered.then_some(Mount { number: stat.stx_mnt_id, device: (stat.stx_dev_major, stat.stx_dev_minor) })
 }
 
-/// Looks a path up in the kernel's cache alone (RESOLVE_CACHED, Linux 5.12). `None`: nothing is there, and that too is
-/// known without waiting.
-fn open_cached(directory: &WorkingDirectory, path: &[u8], links: Links) -> Option<bool> {
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    if links == Links::Stay {
-        flags |= OFlags::NOFOLLOW;
-    }
-    match rustix::fs::openat2(directory, path, flags, Mode::empty(), ResolveFlags::CACHED) {
-        Ok(file) => Some(is_local(file)),
-        Err(
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::INVAL | Errno::NAMETOOLONG,
-        ) => None,
-        // Not in the cache; or a kernel that does not know the question ("invalid" before 5.12).
-        Err(_) => Some(false),
-    }
+/// The type of a mount in the table: `NUMBER … - TYPE SOURCE OPTIONS` (proc_pid_mountinfo(5)).
+fn type_of(number: u64, table: &[u8]) -> Option<&[u8]> {
+    let number = number.to_string();
+    let line = table
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.split(|byte| *byte == b' ').next() == Some(number.as_bytes()))?;
+    // The number of fields before the dash varies; blanks in paths are written as \040.
+    let mut fields = line.split(|byte| *byte == b' ').skip_while(|field| field != b"-");
+    fields.nth(1)
 }
 
 /// A call that took longer, and waited, was not answered from memory.
@@ -136,15 +184,36 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::{Began, Links, Pace, SLOW, WARY_FOR, is_at_hand, is_local, is_parent_at_hand};
+    use super::{Began, Links, Mounts, Pace, SLOW, WARY_FOR, type_of};
     use crate::server::directory::WorkingDirectory;
+
+    #[test]
+    fn types_are_found_in_the_table() {
+        let table = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+            127 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/vda rw\n\
+            27 1 0:50 / /mnt/a\\040-\\040b rw - nfs4 server:/export rw,vers=4.2\n\
+            30 1 0:51 / /mnt/c rw unbindable - fuse.sshfs x:/y rw\n\
+            31 1 0:52 / /cut";
+        for (number, expected) in [
+            (22, Some(&b"proc"[..])),
+            (127, Some(b"ext4")),
+            (27, Some(b"nfs4")),
+            (30, Some(b"fuse.sshfs")),
+            (31, None),
+            (2, None),
+            (7, None),
+        ] {
+            assert_eq!(type_of(number, table), expected, "{number}");
+        }
+    }
 
     #[test]
     fn pseudo_file_systems_are_not_at_hand() {
         let directory = WorkingDirectory::at("/".as_ref()).expect("the root opens");
-        assert!(!is_local(std::fs::File::open("/proc/self/status").expect("it opens")));
+        let mut mounts = Mounts::default();
+        assert!(!mounts.is_local(std::fs::File::open("/proc/self/status").expect("it opens")));
         for path in [&b"proc"[..], b"/proc/version", b"/proc/self/fd/0", b"/proc/nothing-here"] {
-            assert!(!is_at_hand(&directory, path, Links::Follow), "{}", path.escape_ascii());
+            assert!(!mounts.is_at_hand(&directory, path, Links::Follow), "{}", path.escape_ascii());
         }
     }
 
@@ -152,17 +221,20 @@ mod tests {
     fn a_file_just_used_is_at_hand() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let directory = WorkingDirectory::at(folder.path()).expect("it opens");
-        if !is_local(std::fs::File::open(folder.path()).expect("it opens")) {
-            // The temporary directory itself is on a network file system; then nothing here is at hand.
-            assert!(!is_parent_at_hand(&directory, b"x"));
-            return;
-        }
+        let mut mounts = Mounts::default();
+        assert!(
+            mounts.is_local(std::fs::File::open(folder.path()).expect("it opens")),
+            "{} is not on a local file system; set TMPDIR",
+            folder.path().display()
+        );
         std::fs::write(folder.path().join("file"), b"").expect("write");
         std::os::unix::fs::symlink("/proc/version", folder.path().join("link")).expect("symlink");
-        assert!(is_at_hand(&directory, b"file", Links::Follow));
-        assert!(is_at_hand(&directory, b"link", Links::Stay));
-        assert!(!is_at_hand(&directory, b"link", Links::Follow));
-        assert!(is_parent_at_hand(&directory, b"new") && is_parent_at_hand(&directory, b"./new"));
+        assert!(mounts.is_at_hand(&directory, b"file", Links::Follow));
+        assert!(mounts.is_at_hand(&directory, b"link", Links::Stay));
+        assert!(!mounts.is_at_hand(&directory, b"link", Links::Follow));
+        assert!(
+            mounts.is_parent_at_hand(&directory, b"new") && mounts.is_parent_at_hand(&directory, b"./new")
+        );
     }
 
     #[test]

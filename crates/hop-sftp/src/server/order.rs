@@ -8,7 +8,7 @@ use super::ServeError;
 use super::aside::{MAX_READS, Read};
 use super::files::AtHand;
 use super::handles::Open;
-use super::locality::{Links, is_at_hand, is_parent_at_hand};
+use super::locality::Links;
 use super::output::Output;
 use super::session::Session;
 use crate::codec::{ClientPacket, Extended, OpenFlags, Request};
@@ -73,23 +73,23 @@ impl Session {
 
     /// Whether a request can be expected to return from memory.
     fn needs_no_waiting(&mut self, request: &Request<'_>) -> bool {
-        let directory = &self.directory;
+        let Self { directory, mounts, .. } = self;
         match request {
             Request::Extended(Extended::Limits | Extended::Unknown { .. }) | Request::Unknown(_) => true,
             _ if self.pace.is_slow() => false,
             Request::Open { path, flags, .. } if flags.contains(OpenFlags::CREATE) => {
-                is_parent_at_hand(directory, path)
+                mounts.is_parent_at_hand(directory, path)
             }
             Request::Open { path, .. } | Request::Stat { path } | Request::Setstat { path, .. } => {
-                is_at_hand(directory, path, Links::Follow)
+                mounts.is_at_hand(directory, path, Links::Follow)
             }
-            Request::Lstat { path } => is_at_hand(directory, path, Links::Stay),
+            Request::Lstat { path } => mounts.is_at_hand(directory, path, Links::Stay),
             Request::Remove { path } | Request::Mkdir { path, .. } | Request::Rmdir { path } => {
-                is_parent_at_hand(directory, path)
+                mounts.is_parent_at_hand(directory, path)
             }
             Request::Rename { old_path, new_path }
             | Request::Extended(Extended::PosixRename { old_path, new_path }) => {
-                is_parent_at_hand(directory, old_path) && is_parent_at_hand(directory, new_path)
+                mounts.is_parent_at_hand(directory, old_path) && mounts.is_parent_at_hand(directory, new_path)
             }
             Request::Close { handle }
             | Request::Read { handle, .. }
@@ -143,7 +143,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::aside::MAX_READS;
-    use super::super::locality::{Pace, is_local};
+    use super::super::locality::{Mounts, Pace};
     use super::super::output::Output;
     use super::super::session::Session;
     use super::super::{Account, ServerOptions};
@@ -154,7 +154,7 @@ mod tests {
 
     fn session(folder: &Path) -> Session {
         assert!(
-            is_local(std::fs::File::open(folder).expect("it opens")),
+            Mounts::default().is_local(std::fs::File::open(folder).expect("it opens")),
             "{} is not on a local file system; set TMPDIR",
             folder.display()
         );

@@ -15,7 +15,7 @@ use super::accounts::Accounts;
 use super::directory::WorkingDirectory;
 use super::files::MAX_DATA;
 use super::handles::{HandleBytes, Handles, Open};
-use super::locality::{Began, Pace};
+use super::locality::{Began, Mounts, Pace};
 use super::output::Output;
 use super::status::Refusal;
 use super::{ServeError, ServerOptions, Summary};
@@ -49,6 +49,7 @@ pub(crate) struct Session {
     /// Whether the request being carried out may wait.
     pub(super) may_wait: bool,
     pub(super) pace: Pace,
+    pub(super) mounts: Mounts,
     initialised: bool,
 }
 
@@ -94,6 +95,7 @@ impl Session {
             careful,
             may_wait: true,
             pace: Pace::default(),
+            mounts: Mounts::default(),
             initialised: false,
             options,
         })
