@@ -78,6 +78,15 @@ impl Leg {
         }
     }
 
+    /// The sequence number of a packet of ours that the peer does not know, oldest first, each once.
+    pub(crate) fn take_unimplemented(&mut self) -> Option<u32> {
+        match self {
+            Self::Sealed(transport) => transport.take_unimplemented(),
+            // Only our own programs speak it.
+            Self::Bare(_) => None,
+        }
+    }
+
     /// Answers a message of an unknown number.
     pub fn send_unimplemented(&mut self, payload: &Payload) -> Result<(), Error> {
         match self {

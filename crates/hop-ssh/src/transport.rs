@@ -39,6 +39,9 @@ pub(crate) const LONGEST_BACKLOG: usize = 2 * 1024 * 1024;
 /// What a held payload costs besides its bytes: many small ones must not cost many times what they say.
 const HELD_OVERHEAD: usize = 64;
 
+/// How many packets that the peer does not know are remembered until somebody asks.
+const MOST_NOT_KNOWN: usize = 256;
+
 /// A received payload that still lies in the input buffer: valid until the next call that reads.
 #[derive(Clone, Debug)]
 pub struct Payload {
@@ -72,7 +75,7 @@ pub struct Transport {
     pub(crate) established: Option<Established>,
     held: Held,
     rekey: RekeyClock,
-    not_known: Option<u32>,
+    not_known: VecDeque<u32>,
 }
 
 /// What is known of the peer so far.
@@ -127,7 +130,7 @@ impl Transport {
             established: None,
             held: Held::default(),
             rekey,
-            not_known: None,
+            not_known: VecDeque::new(),
         };
         transport.output.tail().extend_from_slice(&transport.identification);
         transport.output.tail().extend_from_slice(b"\r\n");
@@ -157,7 +160,7 @@ impl Transport {
             established: Some(established),
             held: Held::default(),
             rekey,
-            not_known: None,
+            not_known: VecDeque::new(),
         })
     }
 
@@ -196,10 +199,10 @@ impl Transport {
         self.established.as_ref().map(|established| &established.host_key)
     }
 
-    /// The sequence number of the packet of ours that the peer last said it does not know
-    /// (SSH_MSG_UNIMPLEMENTED), once.
+    /// The sequence number of a packet of ours that the peer has said it does not know
+    /// (SSH_MSG_UNIMPLEMENTED), oldest first, each once.
     pub fn take_unimplemented(&mut self) -> Option<u32> {
-        self.not_known.take()
+        self.not_known.pop_front()
     }
 
     /// Whether payloads sent now leave now: false from our KEXINIT to our NEWKEYS.
@@ -354,8 +357,11 @@ impl Transport {
             message::DISCONNECT => Err(read_disconnect(payload)?),
             message::IGNORE | message::DEBUG | message::PONG => Ok(()),
             message::UNIMPLEMENTED => {
-                self.not_known =
-                    Some(Reader::new(payload.get(1..).unwrap_or_default()).uint32().in_message(number)?);
+                let sequence =
+                    Reader::new(payload.get(1..).unwrap_or_default()).uint32().in_message(number)?;
+                if self.not_known.len() < MOST_NOT_KNOWN {
+                    self.not_known.push_back(sequence);
+                }
                 Ok(())
             }
             message::KEXINIT => self.on_init(payload, sequence, now),

@@ -16,7 +16,11 @@ impl Engine {
     /// Takes everything that has arrived. The caller ends the connection on an error.
     pub(crate) fn process(&mut self, now: Instant) -> Result<(), Error> {
         while self.ended.is_none() {
-            let Some(payload) = self.leg.next(now)? else { break };
+            let next = self.leg.next(now)?;
+            while self.leg.take_unimplemented().is_some() {
+                self.on_not_known(now);
+            }
+            let Some(payload) = next else { break };
             self.keepalive.since = now;
             self.keepalive.unanswered = 0;
             let bytes = self.leg.payload(&payload);
@@ -141,6 +145,17 @@ impl Engine {
             None => return Err(Error::Protocol { problem: "a reply to a request that was not made" }),
         }
         Ok(())
+    }
+
+    /// The peer does not know a message of ours (tinysshd knows no global requests, keepalives among them). All
+    /// others that we send are known to whoever opens channels, so it is the answer to the oldest request.
+    fn on_not_known(&mut self, now: Instant) {
+        self.keepalive.since = now;
+        self.keepalive.unanswered = 0;
+        if let Some(AwaitedReply::Caller(sender)) = self.globals.awaited.pop_front() {
+            // The caller may have stopped waiting.
+            let _ = sender.send(Err(()));
+        }
     }
 
     fn on_open(&mut self, payload: &[u8]) -> Result<(), Error> {

@@ -299,6 +299,31 @@ fn silent_peers_are_asked_and_then_given_up() {
 }
 
 #[test]
+fn a_peer_that_knows_no_global_requests_is_alive_and_refuses_them() {
+    let limits = Limits { keepalive: Some(Duration::from_secs(10)), keepalive_most: 1, ..Limits::default() };
+    let mut pair = Pair::new(limits, RekeyLimits::default());
+    let not_known = [crate::message::UNIMPLEMENTED, 0, 0, 0, 1];
+    for _ in 0..3 {
+        let now = pair.client.deadline().unwrap();
+        pair.client.on_time(now).unwrap();
+        pair.server.leg.send(&not_known, &[]).unwrap();
+        pass(&mut pair.server.leg, &mut pair.client.leg, usize::MAX);
+        pair.client.process(now).unwrap();
+    }
+    // Nothing is left of the keepalives: the next answer is the caller's.
+    let (caller, mut answer) = oneshot::channel();
+    pair.client.request_global("tcpip-forward", &[], Some(caller)).unwrap();
+    for _ in 0..2 {
+        // The second stands for nothing.
+        pair.server.leg.send(&not_known, &[]).unwrap();
+    }
+    pass(&mut pair.server.leg, &mut pair.client.leg, usize::MAX);
+    pair.client.process(pair.now).unwrap();
+    assert_eq!(answer.try_recv().unwrap(), Err(()));
+    assert!(pair.client.ended().is_none());
+}
+
+#[test]
 fn unknown_messages_are_answered_and_unknown_requests_refused() {
     let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
     for payload in [&[120u8, 1, 2][..], &[50, 0], &[61], &[5, 0, 0, 0, 0]] {
