@@ -297,8 +297,10 @@ impl ClientAuth {
 fn read_info_request(payload: &[u8]) -> Result<InfoRequest, Malformed> {
     let mut reader = Reader::new(payload);
     reader.byte()?;
-    let name = reader.text()?.to_owned();
-    let instruction = reader.text()?.to_owned();
+    // PAM modules speak in whatever encoding they were written in.
+    let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let name = lossy(reader.string()?);
+    let instruction = lossy(reader.string()?);
     reader.string()?;
     let count = reader.uint32()?;
     if count > MOST_PROMPTS {
@@ -306,7 +308,7 @@ fn read_info_request(payload: &[u8]) -> Result<InfoRequest, Malformed> {
     }
     let mut prompts = Vec::new();
     for _ in 0..count {
-        prompts.push((reader.text()?.to_owned(), reader.boolean()?));
+        prompts.push((lossy(reader.string()?), reader.boolean()?));
     }
     reader.finish()?;
     Ok(InfoRequest { name, instruction, prompts })

@@ -9,6 +9,7 @@ use crate::auth::{
 use crate::config::{ClientConfig, ServerConfig};
 use crate::connection::Limits;
 use crate::error::Error;
+use crate::message::{self, DisconnectReason};
 use crate::transport::Transport;
 use hop_keys::{Identity, SignatureAlgorithm};
 use std::sync::Arc;
@@ -125,7 +126,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedServer<IO> {
     }
 }
 
-/// Whoever answers for the user of a client: signs with keys and answers questions.
+/// Whoever answers for the user of a client: signs with keys and answers questions. A server that does not
+/// wait for an answer ends the connection; the future that works on it is dropped then.
 #[expect(async_fn_in_trait, reason = "callers are generic over it and stay on one task")]
 pub trait Answers {
     /// Signs `message`; `None` when the key is not at hand or the person refuses.
@@ -212,20 +214,43 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ClientLogin<IO> {
                 }
                 ClientStep::Reply(reply) => reply,
                 ClientStep::Sign { identity, algorithm, message } => {
-                    let signature = answers.sign(&identity, algorithm, &message).await;
+                    let signing = answers.sign(&identity, algorithm, &message);
+                    let Some(signature) = while_awaited(&mut self.wire, signing).await? else { continue };
                     auth.signature(signature.as_deref())?
                 }
-                ClientStep::Ask(request) => match answers.answer(&request).await {
-                    Some(given) => auth.answers(&given)?,
-                    None => {
-                        return Err(Error::Disconnecting {
-                            reason: crate::message::DisconnectReason::AuthCancelledByUser,
-                            description: "nobody answered the server's questions".to_owned(),
-                        });
+                ClientStep::Ask(request) => {
+                    let answering = answers.answer(&request);
+                    match while_awaited(&mut self.wire, answering).await? {
+                        None => continue,
+                        Some(Some(given)) => auth.answers(&given)?,
+                        Some(None) => {
+                            return Err(Error::Disconnecting {
+                                reason: DisconnectReason::AuthCancelledByUser,
+                                description: "nobody answered the server's questions".to_owned(),
+                            });
+                        }
                     }
-                },
+                }
             };
             self.wire.send(&reply).await?;
         }
     }
 }
+
+/// What somebody takes time for; `None` when the server has gone on meanwhile, so that it would be taken for
+/// an answer to something else. Given up when the server ends the connection.
+async fn while_awaited<IO: AsyncRead + AsyncWrite + Unpin, T>(
+    wire: &mut Wire<IO>,
+    given: impl Future<Output = T>,
+) -> Result<Option<T>, Error> {
+    let given = tokio::select! {
+        biased;
+        given = given => given,
+        error = wire.watch() => return Err(error),
+    };
+    let is_banner = |payload: &[u8]| payload.first() == Some(&message::USERAUTH_BANNER);
+    Ok(wire.early().all(is_banner).then_some(given))
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,14 @@
 //! its chance to leave, but not for long.
 
 use super::connection::Shared;
-use super::wire::{GOODBYE, now, poll_read, poll_write};
+use super::wire::{Farewell, GOODBYE, now, poll_read, poll_write};
 use crate::connection::Engine;
 use crate::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
@@ -46,8 +46,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.shared.with(|engine| engine.process(now()));
         let ended = std::future::poll_fn(|cx| self.poll(cx)).await;
         // The goodbye is in the output; the peer has a moment to take it.
-        let goodbye = std::future::poll_fn(|cx| self.poll_goodbye(cx));
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        let mut farewell = Farewell::default();
+        let (io, shared) = (&mut self.io, &self.shared);
+        let said = std::future::poll_fn(|cx| farewell.poll(cx, io, shared.lock().leg().output()));
+        let _ = tokio::time::timeout(GOODBYE, said).await;
         ended
     }
 
@@ -132,17 +134,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.poll_send(cx, engine)?;
         }
         Ok(())
-    }
-
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let shared = self.shared.clone();
-        let mut engine = shared.lock();
-        while !engine.leg().output().is_empty() {
-            ready!(poll_write(Pin::new(&mut self.io), cx, engine.leg().output()))?;
-        }
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
-        Poll::Ready(Ok(()))
     }
 }
 

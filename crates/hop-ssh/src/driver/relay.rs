@@ -1,13 +1,12 @@
 //! Runs a relay between two byte streams.
 
-use super::wire::{GOODBYE, now, poll_read, poll_write};
+use super::wire::{Farewell, GOODBYE, now, poll_read, poll_write};
 use crate::error::Error;
-use crate::leg::Leg;
 use crate::message::DisconnectReason;
 use crate::relay::{Relay, RelayError, Side};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
@@ -177,9 +176,10 @@ where
                 let _ = self.relay.leg(leg).send_disconnect(reason, &description);
             }
         }
+        let (mut to_client, mut to_server) = (Farewell::default(), Farewell::default());
         let goodbyes = poll_fn(|cx| {
-            let client = poll_goodbye(cx, &mut self.client, self.relay.leg(Side::Client));
-            let server = poll_goodbye(cx, &mut self.server, self.relay.leg(Side::Server));
+            let client = to_client.poll(cx, &mut self.client, self.relay.leg(Side::Client).output());
+            let server = to_server.poll(cx, &mut self.server, self.relay.leg(Side::Server).output());
             if client.is_ready() && server.is_ready() { Poll::Ready(()) } else { Poll::Pending }
         });
         let _ = tokio::time::timeout(GOODBYE, goodbyes).await;
@@ -212,17 +212,4 @@ fn far_end_left(error: &Error) -> (DisconnectReason, String) {
         }
         other => (DisconnectReason::ByApplication, format!("the other end failed: {other}")),
     }
-}
-
-fn poll_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    io: &mut IO,
-    leg: &mut Leg,
-) -> Poll<Result<(), Error>> {
-    while !leg.output().is_empty() {
-        ready!(poll_write(Pin::new(&mut *io), cx, leg.output()))?;
-    }
-    ready!(Pin::new(&mut *io).poll_flush(cx))?;
-    ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
-    Poll::Ready(Ok(()))
 }
