@@ -6,7 +6,7 @@
 //!   commit (in SQLite the write lock does). So revocations are numbered in the order of commits: a follower that has
 //!   seen number n has seen all before, which a sequence of PostgreSQL would not give. And what an operation checked
 //!   still holds when it writes.
-//! - Nothing that took place without a change holds more than one row's lock, so changes cannot deadlock with it.
+//! - Nothing outside of changes waits for a row while it holds one that a change could want, so they cannot deadlock.
 //! - After a failed statement the whole change is lost; `commit` says so.
 
 use std::net::IpAddr;
