@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::tool::{Error, cargo, output, root, run, works};
 
 /// Each target with the longest input worth trying, in bytes.
-const TARGETS: [(&str, usize); 19] = [
+const TARGETS: [(&str, usize); 20] = [
     ("transport_before_keys", 8192),
     ("transport_after_keys", 4096),
     ("userauth_server", 4096),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, usize); 19] = [
     ("sftp_requests", 2048),
     ("sftp_server", 4096),
     ("sftp_responses", 4096),
+    ("sftp_client", 2048),
     ("sftp_arguments", 512),
     ("terminal_modes", 512),
 ];

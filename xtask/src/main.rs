@@ -3,8 +3,10 @@
 //! It only starts programs and reads files; what is tested and how is said in the crates.
 #![expect(clippy::print_stderr, reason = "a command line tool reports its progress on standard error")]
 
+mod bench;
 mod check;
 mod docs;
+mod fuzz;
 mod matrix;
 mod setup;
 mod test;
@@ -41,6 +43,23 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measures `hop endpoint` beside sshd, and the engine alone; writes docs/benchmarks.md
+    Bench {
+        /// Only this measurement, and only printed; may be given several times
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Rounds of each; the page wants at least seven
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+    },
+    /// Builds the fuzz targets and runs each for some seconds; fails on a crash, a hang or too much memory
+    Fuzz {
+        /// Only this target
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
     /// Runs every peer against the server and writes docs/peer-matrix.md and docs/ssh-audit-*.txt
     Matrix {
         /// The server: hop, sshd-9.2 or sshd-10.0 (the pages are written for hop only)
@@ -53,9 +72,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::run(),
         Task::Test { arguments } => test::run_all(&arguments),
+        Task::Bench { only, rounds } => bench::run_all(&only, rounds),
         Task::Check => check::run_all(),
         Task::CheckLayout => check::layout::run_alone(),
         Task::Docs { check } => docs::run(check),
+        Task::Fuzz { target, seconds } => fuzz::run_all(target.as_deref(), seconds),
         Task::Matrix { server } => matrix::run_server(&server),
     };
     match result {

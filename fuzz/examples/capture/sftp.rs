@@ -38,6 +38,17 @@ pub fn capture(desk: &Desk) {
     one_of_each(desk, "sftp_requests", &sent);
     one_of_each(desk, "sftp_responses", &frames(&fs::read(&responses).expect("recorded")));
 
+    // What a client does, then the server's greeting and answers; no recording has this form.
+    for (name, acts, answers) in [
+        ("stat", &[0, 1, 9][..], &[0x0e, 6, 100, 3, 2, 0, 2, 0][..]),
+        ("list", &[2], &[0x00, 3, 1, 5, 104, 0, 0, 0, 0, 2, 1]),
+        ("get", &[5, 4], &[0x0f, 2, 8, 3, 6, 40, 4, 12, 2, 1, 2, 1, 2, 0, 3, 4, 2, 0]),
+        ("put", &[7], &[0x06, 3, 2, 0, 2, 0, 2, 0, 2, 0]),
+    ] {
+        let length = u8::try_from(acts.len()).expect("few");
+        desk.keep("sftp_client", name, &[&[length], acts, answers].concat());
+    }
+
     for (name, line) in [
         ("plain", "-e -l INFO -f AUTHPRIV"),
         ("read-only", "-R -P write,rename -u 027 -d /data/%u"),

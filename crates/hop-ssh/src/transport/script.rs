@@ -102,7 +102,7 @@ impl Bench {
                 // Many small messages that want an answer.
                 let mut ping = vec![message::PING];
                 ping.put_string([]);
-                for _ in 0..script.amount().min(512) {
+                for _ in 0..script.amount().min(64) {
                     self.as_peer(|peer| peer.seal(&ping, &[]));
                 }
                 self.receive(usize::MAX)
