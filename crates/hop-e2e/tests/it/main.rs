@@ -11,6 +11,7 @@
 
 mod audit;
 mod certificates;
+mod client_role;
 mod dropbear;
 mod expected;
 mod file_clients;
