@@ -13,6 +13,7 @@ mod audit;
 mod certificates;
 mod client_role;
 mod dropbear;
+mod endurance;
 mod expected;
 mod file_clients;
 mod forwardings;

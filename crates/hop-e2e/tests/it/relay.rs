@@ -4,9 +4,9 @@ pub(crate) mod site;
 
 use std::sync::Arc;
 
-use hop_e2e::server::{Kind, Options};
+use hop_e2e::server::{Kind, Options, hop_binary};
 use hop_e2e::sshd::Release;
-use hop_e2e::{Run, payload, program};
+use hop_e2e::{Run, Scratch, payload, program};
 use hop_ssh::connection::{Limits, Stream};
 use hop_ssh::driver::Channel;
 use hop_ssh::{ClientConfig, message};
@@ -87,6 +87,32 @@ fn the_second_leg_may_be_bare() {
     payload::assert_same(&sent, &back);
     let word = site.ssh(Release::V10_0).arg("word").success().stdout();
     assert!(word.contains("\"client_identification\":\"SSH-2.0-OpenSSH_10"), "{word}");
+}
+
+/// As a site will do it: the endpoint inherits its listener, the relay vouches for who comes.
+#[test]
+fn an_endpoint_takes_the_relays_word() {
+    let folder = Scratch::new();
+    let socket = folder.join("site");
+    let choice = Choice::default().relay(move |config| {
+        config.target = Target::Site { program: hop_binary().to_owned(), socket: socket.clone() };
+    });
+    let site = Site::with(Place::Relay, &choice);
+    let large = Large::new();
+    let _ = site.ssh(Release::V9_2).arg(large.sink()).stdin_file(&large.original).success();
+    large.assert_copied();
+    std::fs::remove_file(&large.copy).unwrap();
+    let rekeying = ["-o", "RekeyLimit=4M", "hop", &large.source()];
+    let _ = site.openssh(Release::V10_0, "ssh").args(rekeying).stdout_file(&large.copy).success();
+    large.assert_copied();
+    // The session is told of the client, not of the relay.
+    let mut raw = site.raw();
+    let from = raw.local_address();
+    let told = raw.run("echo $SSH_CONNECTION; echo $HOP_PROJECT $HOP_SESSION").text();
+    let port = site.address.port();
+    assert_eq!(told, format!("127.0.0.1 {} 127.0.0.1 {port}\n{} session\n", from.port(), site.user));
+    let terminal = site.openssh(Release::V9_2, "ssh").args(["-tt", "hop", "tty; exit 4"]).status(4);
+    assert!(terminal.stdout().starts_with("/dev/pts/"), "{terminal}");
 }
 
 #[test]

@@ -53,6 +53,14 @@ pub enum Target {
     },
     /// By a bare transport to the small server of [`crate::engine`], in the same process.
     Bare,
+    /// By a bare transport to an endpoint that this process starts, as a site would: the endpoint inherits the
+    /// listener.
+    Site {
+        /// `hop`.
+        program: PathBuf,
+        /// Where the listener is made.
+        socket: PathBuf,
+    },
 }
 
 /// What a relay tells, one line of JSON each.

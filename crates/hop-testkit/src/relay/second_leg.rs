@@ -1,6 +1,9 @@
 //! From the relay to its target: logged in before the client hears of success.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use hop_keys::{Identity, PublicKey, load_private_key};
@@ -9,6 +12,7 @@ use hop_ssh::auth::Offer;
 use hop_ssh::driver::{ClientLogin, give_word, prepare_tcp};
 use hop_ssh::{BareTransport, ClientConfig, Transport};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, Command};
 
 use super::RelayError;
 use super::config::{RelayConfig, Target};
@@ -52,13 +56,28 @@ pub(super) async fn open(config: &RelayConfig, near: &Near<'_>) -> Result<Second
                 // The relay tells how its connections end.
                 let _ = engine::serve(theirs).await;
             });
-            let mut word = Word::new("session", near.user, near.address, near.server, Permissions::all());
-            near.identification.clone_into(&mut word.client_identification);
-            word.key_fingerprint.clone_from(&near.fingerprint);
-            let (stream, transport) = give_word(ours, &word).await.map_err(RelayError::Target)?;
-            Ok(SecondLeg::Bare(stream, transport))
+            bare(ours, near).await
         }
+        Target::Site { socket, .. } => bare(UnixStream::connect(socket).await?, near).await,
     }
+}
+
+/// Gives the relay's word for the client.
+async fn bare(stream: UnixStream, near: &Near<'_>) -> Result<SecondLeg, RelayError> {
+    let mut word = Word::new("session", near.user, near.address, near.server, Permissions::all());
+    near.identification.clone_into(&mut word.client_identification);
+    word.key_fingerprint.clone_from(&near.fingerprint);
+    let (stream, transport) = give_word(stream, &word).await.map_err(RelayError::Target)?;
+    Ok(SecondLeg::Bare(stream, transport))
+}
+
+/// Starts the endpoint of a [`Target::Site`]; it ends when the value is dropped, or with this process's group.
+pub(super) fn start_endpoint(target: &Target) -> Result<Option<Child>, RelayError> {
+    let Target::Site { program, socket } = target else { return Ok(None) };
+    let listener: OwnedFd = UnixListener::bind(socket)?.into();
+    let mut command = Command::new(program);
+    command.args(["endpoint", "--site"]).stdin(Stdio::from(listener)).kill_on_drop(true);
+    Ok(Some(command.spawn()?))
 }
 
 /// The relay as a client. The target sees the client's own software string: peers choose work-arounds and
@@ -70,7 +89,7 @@ pub(super) fn client_config(config: &RelayConfig, identification: &str) -> Resul
                 .map_err(|_| RelayError::HostKey { line: host_key.clone() })?;
             Some(key)
         }
-        Target::Bare => None,
+        Target::Bare | Target::Site { .. } => None,
     };
     let verify = move |offered: &Identity| match &pinned {
         Some(key) if key == offered.key() => Ok(()),

@@ -37,6 +37,7 @@ pub async fn serve<R>(config: RelayConfig, report: R) -> Result<(), RelayError>
 where
     R: Fn(RelayEvent) + Send + Sync + 'static,
 {
+    let _endpoint = second_leg::start_endpoint(&config.target)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     report(RelayEvent::Listening { address: listener.local_addr()? });
     let access = Access {
