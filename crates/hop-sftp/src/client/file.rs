@@ -46,7 +46,7 @@ impl RemoteFile {
 
     /// Reads up to `length` bytes; `None` at the end of the file. A server may give less.
     pub async fn read_at(&self, offset: u64, length: u32) -> Result<Option<Chunk>, RequestError> {
-        chunk_of(self.submit_read(offset, length).await?).await
+        chunk_of(self.submit_read(offset, length).await?, length).await
     }
 
     /// Writes bytes, at most the server's [`write_length`](super::Server::write_length).
@@ -115,7 +115,7 @@ impl Drop for RemoteFile {
     }
 }
 
-/// What a submitted READ gives.
-pub(super) async fn chunk_of(pending: Pending) -> Result<Option<Chunk>, RequestError> {
-    Ok(pending.answer().await?.into_data()?.map(|packet| Chunk { packet }))
+/// What a submitted READ of up to `length` bytes gives.
+pub(super) async fn chunk_of(pending: Pending, length: u32) -> Result<Option<Chunk>, RequestError> {
+    Ok(pending.answer().await?.into_data(length)?.map(|packet| Chunk { packet }))
 }

@@ -135,10 +135,16 @@ impl Reply {
         })
     }
 
-    /// The packet as it came, if it holds data; `None` at the end of the file.
-    pub(super) fn into_data(self) -> Result<Option<Vec<u8>>, RequestError> {
+    /// The packet as it came, if it holds data, up to `asked` bytes of it; `None` at the end of the file. Data
+    /// without bytes would have its reader ask for ever.
+    pub(super) fn into_data(self, asked: u32) -> Result<Option<Vec<u8>>, RequestError> {
+        let most = usize::try_from(asked).unwrap_or(usize::MAX);
         match ServerPacket::decode(&self.packet) {
-            Ok(ServerPacket::Response { response: Response::Data(_), .. }) => Ok(Some(self.packet)),
+            Ok(ServerPacket::Response { response: Response::Data(data), .. })
+                if (most.min(1)..=most).contains(&data.len()) =>
+            {
+                Ok(Some(self.packet))
+            }
             _ => self.unless_end(|_| None),
         }
     }

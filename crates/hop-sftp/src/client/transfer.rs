@@ -226,7 +226,7 @@ impl<'a> Get<'a> {
             let Some(InFlight { pending, offset, length, sent, room }) = self.in_flight.pop_front() else {
                 return Ok(self.next);
             };
-            let Some(data) = chunk_of(pending).await? else {
+            let Some(data) = chunk_of(pending, length).await? else {
                 // Shorter than it said, or without a length. What was asked for behind it is behind the end too.
                 self.in_flight.clear();
                 return Ok(offset);

@@ -470,3 +470,37 @@ async fn an_answer_to_nothing_ends_the_connection() {
     let error = served.client.stat(b".").await.expect_err("it has ended");
     assert!(error.to_string().contains("4711"), "{error}");
 }
+
+#[tokio::test]
+async fn more_or_less_data_than_a_read_can_give_is_an_error() {
+    for length in [0, 101, 5000] {
+        let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            let data = vec![7; length];
+            let mut answers = [Response::Handle(b"h"), Response::Data(&data)].into_iter();
+            let mut prefix = [0; LENGTH_PREFIX];
+            while theirs.read_exact(&mut prefix).await.is_ok() {
+                let mut packet = vec![0; frame_length(&prefix).expect("sane").expect("whole")];
+                theirs.read_exact(&mut packet).await.expect("a whole packet");
+                let mut bytes = Vec::new();
+                match ClientPacket::decode(&packet).expect("sane") {
+                    ClientPacket::Init(_) => {
+                        ServerPacket::Version(Hello { version: 3, extensions: Vec::new() })
+                            .encode(&mut bytes);
+                    }
+                    ClientPacket::Request { id, .. } => {
+                        let answer = answers.next().unwrap_or(Response::status(StatusCode::Ok));
+                        answer.encode(id, &mut bytes);
+                    }
+                }
+                theirs.write_all(&bytes).await.expect("write");
+            }
+        });
+        let served = Served::over(ours).await;
+        let file = served.client.open(b"any", OpenFlags::READ, NONE).await.expect("open");
+        let error = file.read_at(0, 100).await.expect_err("not what was asked for");
+        assert!(matches!(error, RequestError::Unexpected { .. }), "{length} bytes: {error}");
+        drop(file);
+        served.end().await;
+    }
+}
