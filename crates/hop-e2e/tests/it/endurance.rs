@@ -266,6 +266,7 @@ fn relay_survives_a_storm_of_rekeys_by_all_four_sides() {
     });
     let rekeys = std::fs::read_to_string(&log).unwrap().matches("SSH2_MSG_NEWKEYS received").count();
     eprintln!("{rekeys} key exchanges on the client's leg in 64 MiB each way");
-    assert!(rekeys >= 100, "only {rekeys} key exchanges");
+    // Either side asks after a megabyte of its own; where both ask at once they share one exchange.
+    assert!(rekeys >= 60, "only {rekeys} key exchanges");
     let _ = ssh().args(["-O", "exit", "hop"]).success();
 }
