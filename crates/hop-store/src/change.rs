@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::accounts::AccountChanges;
 use crate::audit::{self, AuditRow};
+use crate::certificates::CertificateChanges;
 use crate::db::{Arg, Row, Sql, Tx, args};
 use crate::error::StoreError;
 use crate::hex;
@@ -108,6 +109,11 @@ impl Change {
         KeyChanges::new(self)
     }
 
+    /// Changes of certificates.
+    pub fn certificates(&mut self) -> CertificateChanges<'_> {
+        CertificateChanges::new(self)
+    }
+
     /// Changes of projects.
     pub fn projects(&mut self) -> ProjectChanges<'_> {
         ProjectChanges::new(self)
@@ -171,7 +177,7 @@ impl Change {
     }
 
     /// Has gateways judge the sessions that it concerns again, once this is committed. The operations of this crate
-    /// do it themselves; this is for certificates, and to end a session.
+    /// do it themselves; this is to end a session.
     pub async fn revoke(&mut self, revoked: Revoked) -> Result<(), StoreError> {
         let seq = self.last_revocation.next();
         self.run(revocations::APPEND, revoked.args(seq, self.now)).await?;

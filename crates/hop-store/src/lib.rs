@@ -12,6 +12,7 @@ mod access;
 mod accounts;
 mod alias;
 mod audit;
+mod certificates;
 mod change;
 mod db;
 mod error;
@@ -41,6 +42,7 @@ pub use accounts::{
 };
 pub use alias::{Alias, AliasTextError};
 pub use audit::{AuditEntry, AuditFault, AuditFilter, AuditTrail, AuditVerdict};
+pub use certificates::{CertificateChanges, Certificates, IssuedCertificate, NewCertificate};
 pub use change::{Actor, Change, Through};
 pub use error::{DatabaseError, StoreError};
 pub use feed::RevocationFeed;

@@ -15,17 +15,26 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "site",
-    sqlite: include_str!("../migrations/0001_site.sqlite.sql"),
-    postgres: include_str!("../migrations/0001_site.postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "site",
+        sqlite: include_str!("../migrations/0001_site.sqlite.sql"),
+        postgres: include_str!("../migrations/0001_site.postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "certificates",
+        sqlite: include_str!("../migrations/0002_certificates.sqlite.sql"),
+        postgres: include_str!("../migrations/0002_certificates.postgres.sql"),
+    },
+];
 
 /// Every table of the newest version. What has some of them only is half-made.
 const TABLES: &[&str] = &[
     "accounts",
     "audit",
+    "certificates",
     "freed_aliases",
     "hop_schema",
     "invitations",

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::accounts::Accounts;
 use crate::audit::AuditTrail;
+use crate::certificates::Certificates;
 use crate::change::{Actor, Change};
 use crate::db::{self, Db};
 use crate::error::StoreError;
@@ -72,6 +73,11 @@ impl Store {
     /// Public keys.
     pub fn keys(&self) -> Keys<'_> {
         Keys::new(self.db())
+    }
+
+    /// Certificates.
+    pub fn certificates(&self) -> Certificates<'_> {
+        Certificates::new(self.db())
     }
 
     /// Projects.

@@ -10,6 +10,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod certificates;
 mod invitations;
 mod keys;
 mod members;
