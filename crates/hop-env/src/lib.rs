@@ -1,13 +1,29 @@
-//! Environments: where the sessions of a project run. Started on demand, found again, stopped.
+//! Environments: where the sessions of a project run. Started on demand, held, stopped.
 //!
-//! One kind so far: `process`, an endpoint in a sandbox on this machine. What must stay true: nothing of a
-//! project runs as uid 0; an endpoint belongs to its tenant, so it is given no secret of the site.
+//! Two sides of one socket: the [`Keeper`] owns the environments, and may be root; [`Environments`] is how the rest
+//! of the site asks it. One kind of environment so far: `process`, an endpoint in a sandbox on this machine. What
+//! must stay true: nothing of a project runs as uid 0; an endpoint belongs to its tenant, so it is given no secret
+//! of the site.
 
+mod connections;
 mod environments;
+mod homes;
+mod keeper;
 mod made_etc;
+mod passing;
+mod processes;
+mod project;
+mod protocol;
 mod running;
 mod sandbox;
+pub mod socket;
+mod spawner;
+mod tail;
 
-pub use environments::{EnterError, Environments, Settings};
-pub use running::{StartError, Tail};
-pub use sandbox::{Isolation, IsolationError, Limits, Network, Project, RunAs};
+pub use environments::{AskError, Doors, EnterError, EnterStep, Entering, Environments};
+pub use homes::HomeError;
+pub use keeper::{Keeper, KeeperError, KeeperSettings};
+pub use made_etc::HostKeyLineError;
+pub use project::{ProjectKey, ProjectKeyError, RunAs};
+pub use protocol::{Failure, FailureKind, State};
+pub use sandbox::{Isolation, IsolationError, Limits, Network};

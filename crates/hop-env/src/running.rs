@@ -1,66 +1,52 @@
-//! One running environment: the endpoint's process and the socket that leads to it.
+//! One running environment: the endpoint's process and the sockets that lead in and out.
 
-use crate::made_etc;
-use crate::sandbox::{HOP, Isolation, IsolationError, Limits, Network, Project};
-use std::collections::VecDeque;
+use crate::made_etc::{self, HostKeyLine};
+use crate::processes::{self, Process};
+use crate::project::Project;
+use crate::sandbox::{HOP, Inside, Isolation, IsolationError, Limits, Network};
+use crate::socket::{self, SocketAccess};
+use crate::spawner::Spawner;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 
-/// How many lines of what an endpoint says are kept, to be shown when it fails.
-const KEPT_LINES: usize = 20;
-/// The longest line that is kept, in bytes.
-const LONGEST_LINE: u64 = 1024;
+use crate::tail::Tail;
+
+/// How long a sandbox may take to be gone after its endpoint is.
+const REMAINS: Duration = Duration::from_secs(5);
 
 /// An environment cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Its walls cannot be built.
+pub(crate) enum StartError {
     #[error(transparent)]
     Isolation(#[from] IsolationError),
-    /// A file or socket cannot be made.
     #[error("cannot make {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The process cannot be started.
+    File { path: PathBuf, source: io::Error },
     #[error("cannot start the environment: {0}")]
     Spawn(#[source] io::Error),
 }
 
-/// The last lines that an endpoint said. They are the tenant's: escape them before showing them.
-#[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<String>>>);
-
-impl Tail {
-    /// The lines, oldest first.
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() >= KEPT_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
+/// Why a started environment cannot be entered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotUp {
+    #[error("the environment ended as it was started ({0})")]
+    Ended(ExitStatus),
+    #[error("the environment does not answer: {0}")]
+    Connect(#[from] io::Error),
 }
 
 /// A running environment. Dropping it kills everything in it.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    socket: PathBuf,
+    sandboxed: bool,
+    endpoint: PathBuf,
     tail: Tail,
 }
 
@@ -70,98 +56,142 @@ pub(crate) struct Place<'a> {
     pub(crate) isolation: &'a Isolation,
     /// The `hop` program.
     pub(crate) hop: &'a Path,
-    /// A private directory for this project's socket and made files.
+    /// A private directory for this project's sockets and made files.
     pub(crate) runtime: &'a Path,
-    pub(crate) network: Network,
+    pub(crate) network: &'a Network,
     pub(crate) limits: Limits,
+    pub(crate) gateway_keys: &'a [HostKeyLine],
 }
 
 impl Running {
-    pub(crate) fn start(project: &Project, place: &Place<'_>) -> Result<Self, StartError> {
+    /// Starts a project's endpoint; the listener is that of the project's door.
+    pub(crate) async fn start(
+        spawner: &Spawner,
+        project: &Project,
+        place: &Place<'_>,
+    ) -> Result<(Self, StdUnixListener), StartError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| StartError::File { path, source }
         };
-        std::fs::create_dir_all(place.runtime).map_err(at(place.runtime))?;
         let etc = place.runtime.join("etc");
-        made_etc::write(&etc, project, place.network).map_err(at(&etc))?;
-        let socket = place.runtime.join("endpoint");
-        match std::fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&socket)(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = StdUnixListener::bind(&socket).map_err(at(&socket))?;
+        made_etc::write(&etc, project, place.network, place.gateway_keys).map_err(at(&etc))?;
+        let endpoint = place.runtime.join("endpoint");
+        let listener = socket::bind(&endpoint, SocketAccess::PRIVATE).map_err(at(&endpoint))?;
+        let door = place.runtime.join("door");
+        let owner = rustix::process::geteuid().is_root().then_some((project.run_as.uid, project.run_as.gid));
+        let door_listener = socket::bind(&door, SocketAccess { mode: 0o600, owner }).map_err(at(&door))?;
         let sandboxed = matches!(place.isolation, Isolation::Sandbox { .. });
         let hop = if sandboxed { HOP.into() } else { place.hop.as_os_str().to_owned() };
         let program = [hop, "endpoint".into(), "--site".into()];
-        let mut command =
-            place.isolation.command(project, &etc, place.hop, place.network, place.limits, &program)?;
+        let inside = Inside {
+            etc: &etc,
+            hop: place.hop,
+            door: Some(&door),
+            network: place.network,
+            limits: place.limits,
+        };
+        let mut command = place.isolation.command(project, &inside, &program)?;
         if !sandboxed {
             command
                 .env("HOME", &project.home)
                 .env("USER", &project.user)
                 .env("PATH", "/usr/local/bin:/usr/bin:/bin");
         }
-        let mut child = command
+        command
             // The listener is inherited: its path is nowhere to be seen inside.
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(StartError::Spawn)?;
+            .stderr(Stdio::piped());
+        let mut child = spawner.spawn(command).await.map_err(StartError::Spawn)?;
         let tail = Tail::default();
         if let Some(stderr) = child.stderr.take() {
-            let (tail, id) = (tail.clone(), project.id.clone());
             // Ends with the process, whose end of the pipe it reads.
-            tokio::spawn(async move {
-                let mut reader = BufReader::new(stderr);
-                loop {
-                    let mut line = Vec::new();
-                    match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
-                        Ok(0) | Err(_) => return,
-                        Ok(_) => {
-                            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                            tracing::debug!(project = %id, line = %line.escape_debug(), "endpoint");
-                            tail.push(line);
-                        }
-                    }
-                }
-            });
+            tokio::spawn(tail.clone().follow(stderr, project.key.clone()));
         }
-        Ok(Self { child, socket, tail })
+        Ok((Self { child, sandboxed, endpoint, tail }, door_listener))
     }
 
-    /// Whether its process is still there.
-    pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Waits until the endpoint answers: it hangs up on a connection that hangs up without a word.
+    pub(crate) async fn answers(&mut self) -> Result<(), NotUp> {
+        let answered = async {
+            let mut probe = socket::connect(&self.endpoint).await?;
+            probe.shutdown().await?;
+            probe.read(&mut [0; 1]).await
+        };
+        match answered.await {
+            Ok(_) => Ok(()),
+            // Its socket went with the last process that had it.
+            Err(error) => match tokio::time::timeout(REMAINS, self.child.wait()).await {
+                Ok(Ok(status)) => Err(NotUp::Ended(status)),
+                Ok(Err(_)) | Err(_) => Err(NotUp::Connect(error)),
+            },
+        }
+    }
+
+    /// Where the endpoint listens.
+    pub(crate) fn endpoint(&self) -> &Path {
+        &self.endpoint
     }
 
     pub(crate) fn tail(&self) -> Tail {
         self.tail.clone()
     }
 
-    /// Connects to the endpoint. It may still be starting: the connection waits in the socket's backlog.
-    pub(crate) async fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.socket).await
+    /// Waits until its process is gone. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
-    /// Asks it to end, and ends it when it does not.
-    pub(crate) async fn stop(mut self, patience: std::time::Duration) {
-        if let Some(pid) =
-            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
-        {
-            // It may have ended by itself in between.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+    /// Asks everything in it to end, the endpoint last, waits, and kills what is left. Returns when nothing is left.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it is killed then.
+    pub(crate) async fn stop(mut self, patience: Duration) {
+        let Some(root) = self.child.id() else { return };
+        let mut inside = processes::below(root);
+        // In a sandbox the first is bubblewrap's, which goes when the endpoint goes, and everything else with it.
+        let init = (self.sandboxed && !inside.is_empty()).then(|| inside.remove(0));
+        let endpoint = match self.sandboxed {
+            true => (!inside.is_empty()).then(|| inside.remove(0)),
+            false => Process::open(root),
+        };
+        let ended = tokio::task::spawn_blocking(move || {
+            inside.iter().for_each(Process::ask_to_end);
+            processes::gone_within(&inside, patience);
+            if let Some(endpoint) = &endpoint {
+                endpoint.ask_to_end();
+            }
+            inside
+        });
+        // A task that only waits does not fail.
+        let inside = ended.await.unwrap_or_default();
         if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
+        }
+        // The first of a sandbox is gone when all that was in it is.
+        let rest = init.into_iter().chain(inside).collect::<Vec<_>>();
+        match tokio::task::spawn_blocking(move || processes::gone_within(&rest, REMAINS)).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => tracing::warn!("something of a stopped environment is still there"),
         }
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A new start makes a new socket; a stale one only misleads.
-        let _ = std::fs::remove_file(&self.socket);
-    }
+/// Connects to an endpoint. When its backlog is full it is asked again: a stream socket has no event for that.
+pub(crate) async fn enter(endpoint: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let connecting = async {
+        loop {
+            match socket::connect(endpoint).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                connected => return connected,
+            }
+        }
+    };
+    tokio::time::timeout(patience, connecting).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }

@@ -5,6 +5,7 @@
 //! a list of secrets.
 
 use crate::made_etc::{SHARED, shell};
+use crate::project::{Project, RunAs};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,42 +13,20 @@ use tokio::process::Command;
 
 /// Where `hop` is found inside.
 pub(crate) const HOP: &str = "/run/grasshopper/hop";
-
-/// The user and group that a project's processes run as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunAs {
-    /// Never 0.
-    pub uid: u32,
-    /// Never 0.
-    pub gid: u32,
-}
-
-/// A project, as far as its processes are concerned.
-#[derive(Clone, Debug)]
-pub struct Project {
-    /// The project's id, in text.
-    pub id: String,
-    /// The user name inside.
-    pub user: String,
-    /// The project's files; becomes the home directory.
-    pub home: PathBuf,
-    /// Who its processes are.
-    pub run_as: RunAs,
-}
-
-impl Project {
-    /// The host name inside: short enough for a prompt.
-    pub(crate) fn host_name(&self) -> &str {
-        self.id.get(..12).unwrap_or(&self.id)
-    }
-}
+/// Where a project's socket to its gateway is inside.
+pub(crate) const DOOR: &str = "/run/grasshopper/gateway";
 
 /// What a project reaches over the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
     /// Its own loopback only.
     #[default]
     None,
+    /// Its own loopback, and the world's public addresses through an HTTP proxy of the site.
+    Proxy {
+        /// The socket on which the site's proxy serves.
+        socket: PathBuf,
+    },
     /// Whatever this machine reaches, its loopback included: for sites where everybody is trusted.
     Host,
 }
@@ -57,8 +36,10 @@ pub enum Network {
 pub struct Limits {
     /// Processes and threads.
     pub processes: u64,
-    /// Address space of one process, in bytes; `None` is no limit.
+    /// Memory of the whole project, in bytes; holds only where there is a control group. `None` is no limit.
     pub memory: Option<u64>,
+    /// Address space of one process, in bytes; many programs reserve far more than they use. `None` is no limit.
+    pub memory_of_a_process: Option<u64>,
     /// Open files of one process.
     pub open_files: u64,
     /// Each of /tmp and /run, in bytes.
@@ -67,7 +48,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 1024, memory: None, open_files: 8192, temporary: 1 << 30 }
+        Self {
+            processes: 1024,
+            memory: None,
+            memory_of_a_process: None,
+            open_files: 8192,
+            temporary: 1 << 30,
+        }
     }
 }
 
@@ -121,24 +108,21 @@ impl Isolation {
         Err(IsolationError::Broken(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 
-    /// A command that runs `program` for `project` inside the walls. `etc` holds the made /etc.
+    /// A command that runs `program` for `project` inside the walls.
     pub(crate) fn command(
         &self,
         project: &Project,
-        etc: &Path,
-        hop: &Path,
-        network: Network,
-        limits: Limits,
+        inside: &Inside<'_>,
         program: &[OsString],
     ) -> Result<Command, IsolationError> {
+        let Inside { etc, hop, door, network, limits } = *inside;
         let Self::Sandbox { bwrap } = self else {
-            if project.run_as.uid == 0 {
-                return Err(IsolationError::Root);
-            }
-            let (first, rest) = program.split_first().ok_or(IsolationError::Root)?;
-            let mut arguments = switched(project.run_as, Path::new(first))?;
-            arguments.extend(rest.iter().cloned());
-            return Ok(command(arguments));
+            let mut words = vec![SETPRIV.into(), "--pdeathsig=KILL".into()];
+            words.extend(as_user(project.run_as)?);
+            words.push("--".into());
+            words.extend(limited(limits));
+            words.extend(program.iter().cloned());
+            return Ok(command(words));
         };
         let mut words = switched(project.run_as, bwrap)?;
         let mut add = |list: &[&dyn AsRef<std::ffi::OsStr>]| {
@@ -152,7 +136,7 @@ impl Isolation {
             &"--new-session",
         ]);
         add(&[&"--cap-drop", &"ALL", &"--hostname", &project.host_name(), &"--clearenv"]);
-        if network == Network::Host {
+        if *network == Network::Host {
             add(&[&"--share-net"]);
         }
         add(&[&"--ro-bind", &"/usr", &"/usr"]);
@@ -169,6 +153,9 @@ impl Isolation {
         add(&[&"--size", &size, &"--tmpfs", &"/tmp", &"--size", &size, &"--tmpfs", &"/run"]);
         add(&[&"--proc", &"/proc", &"--dev", &"/dev"]);
         add(&[&"--dir", &"/run/grasshopper", &"--ro-bind", &hop, &HOP]);
+        if let Some(door) = door {
+            add(&[&"--bind", &door, &DOOR]);
+        }
         let home = format!("/home/{}", project.user);
         add(&[&"--dir", &"/home", &"--bind", &project.home, &home, &"--chdir", &home]);
         for (name, value) in [
@@ -181,39 +168,71 @@ impl Isolation {
         ] {
             add(&[&"--setenv", &name, &value]);
         }
-        add(&[&"--", &"/usr/bin/prlimit"]);
-        add(&[
-            &format!("--nproc={}", limits.processes),
-            &format!("--nofile={}", limits.open_files),
-            &"--core=0",
-        ]);
-        if let Some(memory) = limits.memory {
-            add(&[&format!("--as={memory}")]);
-        }
         add(&[&"--"]);
+        words.extend(limited(limits));
         words.extend(program.iter().cloned());
         Ok(command(words))
     }
 }
 
+/// What a sandbox is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inside<'a> {
+    /// The made /etc.
+    pub(crate) etc: &'a Path,
+    /// The `hop` program.
+    pub(crate) hop: &'a Path,
+    /// The project's socket to its gateway.
+    pub(crate) door: Option<&'a Path>,
+    pub(crate) network: &'a Network,
+    pub(crate) limits: Limits,
+}
+
+const SETPRIV: &str = "/usr/bin/setpriv";
+
 /// The words that run `program` as a user: through setpriv when we are root, as it is when we are that user.
 fn switched(run_as: RunAs, program: &Path) -> Result<Vec<OsString>, IsolationError> {
+    let user = as_user(run_as)?;
+    if user.is_empty() {
+        return Ok(vec![program.into()]);
+    }
+    let mut words = vec![SETPRIV.into()];
+    words.extend(user);
+    words.push("--".into());
+    words.push(program.into());
+    Ok(words)
+}
+
+/// The words of setpriv that make us that user; none when we are.
+fn as_user(run_as: RunAs) -> Result<Vec<OsString>, IsolationError> {
     if run_as.uid == 0 || run_as.gid == 0 {
         return Err(IsolationError::Root);
     }
     if rustix::process::geteuid().as_raw() != 0 {
-        return Ok(vec![program.into()]);
+        return Ok(Vec::new());
     }
     Ok(vec![
-        "/usr/bin/setpriv".into(),
         format!("--reuid={}", run_as.uid).into(),
         format!("--regid={}", run_as.gid).into(),
         "--clear-groups".into(),
         "--inh-caps=-all".into(),
         "--no-new-privs".into(),
-        "--".into(),
-        program.into(),
     ])
+}
+
+/// The words that set the limits of whatever follows.
+fn limited(limits: Limits) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec![
+        "/usr/bin/prlimit".into(),
+        format!("--nproc={}", limits.processes).into(),
+        format!("--nofile={}", limits.open_files).into(),
+        "--core=0".into(),
+    ];
+    if let Some(memory) = limits.memory_of_a_process {
+        words.push(format!("--as={memory}").into());
+    }
+    words.push("--".into());
+    words
 }
 
 fn command(words: Vec<OsString>) -> Command {

@@ -1,0 +1,139 @@
+//! A keeper in process, its socket, and an endpoint that runs what it is told.
+
+use hop_env::socket::SocketAccess;
+use hop_env::{Environments, Isolation, Keeper, KeeperError, KeeperSettings, ProjectKey, RunAs};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// In hop's place: takes one line, a script as a JSON string, and answers with what it printed.
+const FAKE_HOP: &str = r#"#!/usr/bin/python3
+import json, os, socket, subprocess, threading
+listener = socket.socket(fileno=0)
+with open(os.path.expanduser("~/starts"), "a") as starts:
+    starts.write("started\n")
+def serve(connection):
+    line = connection.makefile("rb").readline()
+    if line:
+        command = ["/bin/bash", "-c", json.loads(line)]
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        connection.sendall(ran.stdout)
+    connection.close()
+while True:
+    threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+"#;
+
+/// Whether the tests are root: then each project has a uid of its own.
+pub(crate) fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Uids that other test processes do not use at the same time.
+pub(crate) fn uids() -> Option<RangeInclusive<u32>> {
+    let first = 300_000 + std::process::id() % 10_000 * 10;
+    root().then(|| first..=first + 9)
+}
+
+/// A site's folder with a keeper in it.
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) environments: Environments,
+    stop: CancellationToken,
+    serving: Option<JoinHandle<Result<(), KeeperError>>>,
+}
+
+pub(crate) fn key(number: u8) -> ProjectKey {
+    ProjectKey::parse(&format!("{number:032x}")).unwrap()
+}
+
+impl Site {
+    /// With the fake endpoint and the usual settings.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut KeeperSettings)) -> Self {
+        let folder = folder();
+        let mut settings = settings(folder.path()).await;
+        change(&mut settings);
+        Self::serve(folder, settings)
+    }
+
+    pub(crate) fn serve(folder: TempDir, settings: KeeperSettings) -> Self {
+        let socket = folder.path().join("keeper.sock");
+        let listener = hop_env::socket::bind(&socket, SocketAccess::PRIVATE).unwrap();
+        let keeper = Keeper::new(settings).unwrap();
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let own = rustix::process::geteuid().as_raw();
+        let serving = tokio::spawn(async move { keeper.serve(listener, &[own], token).await });
+        Self { folder, environments: Environments::at(socket), stop, serving: Some(serving) }
+    }
+
+    /// Asks the keeper to end, and waits until it has.
+    pub(crate) async fn end(&mut self) {
+        self.stop.cancel();
+        self.serving.take().unwrap().await.unwrap().unwrap();
+    }
+
+    pub(crate) fn home(&self, key: &ProjectKey) -> PathBuf {
+        self.folder.path().join("projects").join(key.as_str()).join("home")
+    }
+
+    /// How often a project's endpoint was started.
+    pub(crate) fn starts(&self, key: &ProjectKey) -> usize {
+        std::fs::read_to_string(self.home(key).join("starts")).unwrap_or_default().lines().count()
+    }
+
+    /// Runs a script inside a project.
+    pub(crate) async fn run(&self, key: &ProjectKey, script: &str) -> String {
+        run(self.environments.enter(key).await.unwrap(), script).await
+    }
+}
+
+/// Runs a script at the other end of a connection.
+pub(crate) async fn run(mut stream: UnixStream, script: &str) -> String {
+    let line = serde_json::to_string(script).unwrap() + "\n";
+    stream.write_all(line.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut said))
+        .await
+        .expect("the script hangs")
+        .unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// A folder that projects' users may pass through.
+pub(crate) fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    folder
+}
+
+/// The usual settings for a keeper in this folder, with the fake endpoint.
+pub(crate) async fn settings(folder: &Path) -> KeeperSettings {
+    let run_as = match uids() {
+        Some(range) => RunAs { uid: *range.start(), gid: *range.start() },
+        None => RunAs { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
+    };
+    let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
+    assert!(Path::new("/usr/bin/python3").exists(), "install the Debian package python3");
+    let hop = folder.join("hop");
+    std::fs::write(&hop, FAKE_HOP).unwrap();
+    std::fs::set_permissions(&hop, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut settings = KeeperSettings::new(isolation, hop, folder.join("projects"), folder.join("run"));
+    settings.uids = uids();
+    settings
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
