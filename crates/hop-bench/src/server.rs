@@ -164,13 +164,7 @@ impl Drop for Running {
 }
 
 /// Reads what the server says to its end, and tells the port once it serves.
-fn listen(
-    mut from: impl BufRead,
-    kind: Kind,
-    port: u16,
-    said: &Mutex<String>,
-    tell: &mpsc::Sender<u16>,
-) {
+fn listen(mut from: impl BufRead, kind: Kind, port: u16, said: &Mutex<String>, tell: &mpsc::Sender<u16>) {
     let mut line = String::new();
     while from.read_line(&mut line).is_ok_and(|count| count > 0) {
         let serving = match kind {

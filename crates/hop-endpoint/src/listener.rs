@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hop_ssh::driver::prepare_tcp;
+use hop_ssh::driver::{QuickAck, prepare_tcp};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{getpeername, getsockname};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -106,6 +106,11 @@ impl Listener {
         })
     }
 
+    /// Whether clients that come here exchange keys: a site's gateway does not.
+    pub(crate) fn speaks_ssh(&self) -> bool {
+        !matches!(self.socket, Socket::Inherited(_))
+    }
+
     /// The next connection. Cancel-safe.
     pub async fn accept(&self) -> io::Result<Incoming> {
         loop {
@@ -167,7 +172,7 @@ impl Incoming {
                 if let Err(error) = prepare_tcp(&stream) {
                     tracing::debug!(%error, "socket options not set");
                 }
-                Ok((ByteStream::Tcp(stream), Some(Addresses { client, server })))
+                Ok((ByteStream::Tcp(QuickAck::new(stream)), Some(Addresses { client, server })))
             }
             Self::Unix(stream) | Self::Site(stream) => {
                 Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None))
@@ -204,7 +209,7 @@ fn socket_addresses(standard: BorrowedFd<'_>) -> Option<Addresses> {
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants say it")]
 pub enum ByteStream {
-    Tcp(TcpStream),
+    Tcp(QuickAck),
     Unix(UnixStream),
     Stdio { input: Descriptor, output: Descriptor },
 }
@@ -275,7 +280,7 @@ mod tests {
         let (ours, addresses) = listener.accept().await.unwrap().register().unwrap();
         assert_eq!(addresses, Some(Addresses { client: theirs.local_addr().unwrap(), server: address }));
         let ByteStream::Tcp(stream) = &ours else { panic!("not TCP") };
-        assert!(stream.nodelay().unwrap());
+        assert!(stream.get_ref().nodelay().unwrap());
         exchange(ours, theirs).await;
     }
 

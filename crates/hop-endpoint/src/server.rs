@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use hop_ssh::warm_up;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -60,9 +61,14 @@ impl Endpoint {
         stop: CancellationToken,
     ) -> Result<(), ServeError> {
         open_files::raise();
+        let prepare = match listeners.iter().any(Listener::speaks_ssh) {
+            true => warm_up,
+            false => || (),
+        };
         let mut workers = Vec::new();
         for number in 0..threads.max(1) {
-            workers.push(Worker::start(self.clone(), number, stop.clone()).map_err(ServeError::Thread)?);
+            let worker = Worker::start(self.clone(), number, prepare, stop.clone());
+            workers.push(worker.map_err(ServeError::Thread)?);
         }
         let result = tokio::select! {
             result = self.accept_all(listeners, &workers, &stop) => result,
@@ -118,7 +124,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(endpoint: Endpoint, number: usize, stop: CancellationToken) -> io::Result<Self> {
+    /// `prepare` is run on the thread before it takes connections, which may be waiting already.
+    fn start(endpoint: Endpoint, number: usize, prepare: fn(), stop: CancellationToken) -> io::Result<Self> {
         let (connections, mut queue) = mpsc::channel::<Incoming>(HANDOVER);
         let (sender, done) = tokio::sync::oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -133,6 +140,7 @@ impl Worker {
             tasks.wait().await;
         };
         let run = move || {
+            prepare();
             runtime.block_on(work);
             // A file call that hangs (SFTP on a dead mount) must not keep the server from stopping.
             runtime.shutdown_background();

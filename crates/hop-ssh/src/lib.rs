@@ -29,6 +29,7 @@ pub mod wire;
 pub use algorithms::{Algorithms, USER_SIGNATURES};
 pub use bare::{BareTransport, SiteSocket};
 pub use config::{ClientConfig, HostKey, RekeyLimits, ServerConfig, VerifyHostKey};
+pub use crypto::warm_up;
 pub use error::{Error, Malformed};
 pub use kex::VerifiedHostKey;
 pub use leg::Leg;

@@ -66,13 +66,19 @@ fn measure(lab: &Lab, kind: Kind, key: &Key) -> Result<f64, Error> {
             Ok::<_, Error>(held)
         })
     };
-    drop(connect(WARM_UP)?);
+    let close = |held: Vec<Held>| {
+        local.block_on(&runtime, async {
+            for held in held {
+                held.close().await;
+            }
+        });
+    };
+    close(connect(WARM_UP)?);
     server.settle()?;
     let before = memory(&server)?;
     let held = connect(CONNECTIONS)?;
     let grown = memory(&server)?.saturating_sub(before);
-    drop(held);
-    drop(local);
+    close(held);
     server.stop()?;
     Ok(grown as f64 / 1024.0 / CONNECTIONS as f64)
 }
@@ -87,7 +93,7 @@ fn memory(server: &Running) -> Result<u64, Error> {
 
 /// A connection and the task that keeps it.
 struct Held {
-    _driver: JoinSet<()>,
+    driver: JoinSet<()>,
     _connection: Connection,
     _arrivals: Arrivals,
 }
@@ -108,7 +114,12 @@ impl Held {
             // Why it ended is of no interest: the measurement checks nothing after it.
             let _ended = driver.run().await;
         });
-        Ok(Self { _driver: tasks, _connection: connection, _arrivals: arrivals })
+        Ok(Self { driver: tasks, _connection: connection, _arrivals: arrivals })
+    }
+
+    /// Cuts it. Merely dropped, the task would keep its socket until the set of tasks runs again.
+    async fn close(mut self) {
+        self.driver.shutdown().await;
     }
 }
 

@@ -11,3 +11,10 @@ use crate::error::Error;
 pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Error> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| Error::Crypto { what: "random numbers" })
 }
+
+/// Draws the first random number of this thread. Before the first of a process the cryptographic library collects noise
+/// for its generator, which takes it 26 ms: better while nobody waits. Where it fails, so will the first login, and
+/// say so.
+pub fn warm_up() {
+    let _told_later = random(&mut [0]);
+}

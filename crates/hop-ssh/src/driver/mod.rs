@@ -10,6 +10,7 @@ mod connection;
 mod login;
 mod pump;
 mod relay;
+mod tcp;
 mod wire;
 
 pub use bare::{BareServer, give_word};
@@ -18,4 +19,4 @@ pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, Inco
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};
 pub use pump::{Driver, Traffic};
 pub use relay::RelayDriver;
-pub use wire::prepare_tcp;
+pub use tcp::{QuickAck, prepare_tcp};

@@ -9,17 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// How long a goodbye may take to leave.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
-
-/// Sets what every TCP connection of ours needs: no Nagle delay (it costs 40 ms against a delayed ACK),
-/// and at most 128 KiB unsent in the kernel, so that what is decided to be urgent leaves soon.
-pub fn prepare_tcp(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(128 * 1024)
-}
 
 /// How many messages may come while nobody waits for one; a server may show some banners.
 const MOST_EARLY: usize = 64;
@@ -219,7 +211,7 @@ pub(super) fn poll_write<IO: AsyncWrite>(
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_goodbye_reaches_a_peer_that_is_still_sending() {
