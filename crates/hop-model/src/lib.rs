@@ -2,6 +2,7 @@
 //! patterns of OpenSSH's files.
 
 mod forwards;
+pub mod inner;
 mod permissions;
 mod wildcard;
 mod word;

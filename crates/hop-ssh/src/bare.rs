@@ -14,7 +14,9 @@ use crate::transport::{LONGEST_BACKLOG, Payload, disconnect, read_disconnect};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod script;
 
-const GREETING: &[u8] = b"HOP-BARE-1\n";
+/// The first line on a bare connection, from both sides.
+pub const BARE_GREETING: &[u8; 11] = b"HOP-BARE-1\n";
+const GREETING: &[u8] = BARE_GREETING;
 
 /// Proof that a byte stream is a Unix socket: made by [`SiteSocket::new`] from the socket itself, which
 /// it borrows for the check only.
@@ -43,6 +45,23 @@ impl BareTransport {
         let mut output = OutBuf::default();
         output.tail().extend_from_slice(GREETING);
         Self { input: InBuf::default(), output, greeted: false, sequence: 0 }
+    }
+
+    /// Stands in for our end of a connection whose other end is still being started: what is sent waits in its
+    /// output, until whoever brings the stream writes it. The stream must be one on which all was said that came
+    /// before ([`is_between_payloads`](Self::is_between_payloads) of the transport that said it).
+    pub fn awaited() -> Self {
+        Self::resumed(true, 0)
+    }
+
+    /// Whether nothing is half said: both sides have greeted, and neither buffer holds anything.
+    pub fn is_between_payloads(&self) -> bool {
+        self.greeted && self.input.unread().is_empty() && self.output.is_empty()
+    }
+
+    /// An end whose peer's greeting somebody else has read off the stream.
+    pub(crate) fn greeted(socket: SiteSocket) -> Self {
+        Self { greeted: true, ..Self::new(socket) }
     }
 
     /// Whether the peer's greeting has come, and the sequence number; for state that moves.

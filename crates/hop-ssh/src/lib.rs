@@ -27,7 +27,7 @@ mod version;
 pub mod wire;
 
 pub use algorithms::{Algorithms, USER_SIGNATURES};
-pub use bare::{BareTransport, SiteSocket};
+pub use bare::{BARE_GREETING, BareTransport, SiteSocket};
 pub use config::{ClientConfig, HostKey, RekeyLimits, ServerConfig, VerifyHostKey};
 pub use crypto::warm_up;
 pub use error::{Error, Malformed};

@@ -39,7 +39,17 @@ pub struct BareServer {
 impl BareServer {
     /// Waits for the gateway's word.
     pub async fn accept(stream: UnixStream) -> Result<Self, Error> {
-        let mut bare = Bare::new(stream);
+        Self::take(Bare::new(stream)).await
+    }
+
+    /// The same when the gateway's greeting ([`BARE_GREETING`](crate::BARE_GREETING)) was read off the stream
+    /// already, to see what kind of connection it is.
+    pub async fn accept_greeted(stream: UnixStream) -> Result<Self, Error> {
+        let transport = BareTransport::greeted(SiteSocket::new(&stream));
+        Self::take(Bare { stream, transport }).await
+    }
+
+    async fn take(mut bare: Bare) -> Result<Self, Error> {
         let payload = bare.next().await?;
         let Some((&message::WORD, encoded)) = payload.split_first() else {
             let number = payload.first().copied().unwrap_or_default();

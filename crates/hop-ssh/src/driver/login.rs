@@ -54,6 +54,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ServerLogin<IO> {
         self.auth.user()
     }
 
+    /// How many signatures of the client have failed or were refused.
+    pub fn failures(&self) -> u32 {
+        self.auth.failures()
+    }
+
+    /// Waits for the client to go away, while somebody decides about it; what it says meanwhile is kept.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn gone(&mut self) -> Error {
+        self.wire.watch().await
+    }
+
     /// What the client asks next; [`answer`](Self::answer) must follow.
     pub async fn next_question(&mut self) -> Result<Question, Error> {
         match self.question().await {

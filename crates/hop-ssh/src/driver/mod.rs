@@ -18,5 +18,5 @@ pub use channel::{Channel, ChannelReader, ChannelRequests, ChannelWriter, Incomi
 pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, IncomingOpen, OpenError};
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};
 pub use pump::{Driver, Traffic};
-pub use relay::RelayDriver;
+pub use relay::{RelayDriver, RelayMeter};
 pub use tcp::{QuickAck, prepare_tcp};

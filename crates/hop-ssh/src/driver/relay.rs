@@ -6,6 +6,8 @@ use crate::message::DisconnectReason;
 use crate::relay::{Relay, RelayError, Side};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +24,37 @@ pub struct RelayDriver<C, S> {
     client: C,
     server: S,
     timer: Pin<Box<Sleep>>,
+    meter: Arc<RelayMeter>,
+}
+
+/// How much a running relay has moved, for whoever watches it.
+#[derive(Debug, Default)]
+pub struct RelayMeter {
+    from_client: AtomicU64,
+    from_server: AtomicU64,
+    carried: AtomicU64,
+}
+
+impl RelayMeter {
+    /// Bytes of payload that crossed, from a side.
+    pub fn crossed(&self, from: Side) -> u64 {
+        match from {
+            Side::Client => self.from_client.load(Ordering::Relaxed),
+            Side::Server => self.from_server.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Bytes of channel data, both ways: it stands still while a connection is idle, keepalives or not.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
+    }
+
+    fn read(&self, relay: &Relay) {
+        self.from_client.store(relay.crossed(Side::Client), Ordering::Relaxed);
+        self.from_server.store(relay.crossed(Side::Server), Ordering::Relaxed);
+        let carried = relay.carried(Side::Client).saturating_add(relay.carried(Side::Server));
+        self.carried.store(carried, Ordering::Relaxed);
+    }
 }
 
 impl<C, S> RelayDriver<C, S>
@@ -31,7 +64,13 @@ where
 {
     /// Takes the streams that the relay's legs run on.
     pub fn new(relay: Relay, client: C, server: S) -> Self {
-        Self { relay, client, server, timer: Box::pin(tokio::time::sleep(GOODBYE)) }
+        let timer = Box::pin(tokio::time::sleep(GOODBYE));
+        Self { relay, client, server, timer, meter: Arc::default() }
+    }
+
+    /// Where the figures can be read while it runs.
+    pub fn meter(&self) -> Arc<RelayMeter> {
+        self.meter.clone()
     }
 
     /// The relay, to ask it for its figures.
@@ -92,6 +131,12 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
+        let moved = self.poll_rounds(cx);
+        self.meter.read(&self.relay);
+        moved
+    }
+
+    fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
         for _round in 0..ROUNDS_PER_TURN {
             self.relay.process(now())?;
             let wrote = self.send(cx, Side::Client)? | self.send(cx, Side::Server)?;

@@ -77,6 +77,8 @@ struct End {
     since: Instant,
     unanswered: u32,
     crossed: u64,
+    /// Of that, what channels carry.
+    data: u64,
 }
 
 enum Question {
@@ -96,6 +98,7 @@ impl End {
             since: now,
             unanswered: 0,
             crossed: 0,
+            data: 0,
         }
     }
 
@@ -185,6 +188,15 @@ impl Relay {
         match from {
             Side::Client => self.client.crossed,
             Side::Server => self.server.crossed,
+        }
+    }
+
+    /// Bytes of channel data among them, headers included: what tells an idle connection from one in use, since
+    /// keepalives and the like are none.
+    pub fn carried(&self, from: Side) -> u64 {
+        match from {
+            Side::Client => self.client.data,
+            Side::Server => self.server.data,
         }
     }
 
@@ -299,6 +311,9 @@ impl Relay {
             };
             let bytes = crossing.as_deref().unwrap_or_else(|| source.leg.payload(&payload));
             source.crossed = source.crossed.saturating_add(bytes.len() as u64);
+            if let message::CHANNEL_DATA | message::CHANNEL_EXTENDED_DATA = number {
+                source.data = source.data.saturating_add(bytes.len() as u64);
+            }
             if target.takes_more() {
                 target.leg.send(bytes, &[]).map_err(to)?;
             } else {
