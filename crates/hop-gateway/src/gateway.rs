@@ -1,59 +1,50 @@
 //! The gateway as a whole: accepts, bounds what strangers cost, and carries each login through.
 
-use crate::login;
-use crate::relayed;
+use crate::door::Entrance;
+use crate::follow::follow;
+use crate::judge::{Access, Judge, UserCa};
+use crate::limits::Limits;
+use crate::login::{self, Proven};
+use crate::origin::Origin;
+use crate::penalties::Penalties;
 use crate::sessions::{End, Sessions};
+use crate::stream::ClientStream;
+use crate::{jump, project};
 use hop_env::Environments;
 use hop_ssh::ServerConfig;
 use hop_ssh::driver::prepare_tcp;
-use hop_ssh::relay::RelayKeepalive;
-use hop_store::{EndCause, GatewayId, Project, SshSessionId, Store, StoreError, Timestamp};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use hop_store::{EndCause, GatewayId, ProjectId, SshSessionId, Store, StoreError, Timestamp};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How much peers may cost.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Time from the first byte to a proven key.
-    pub login_grace: Duration,
-    /// Failed signatures of one connection.
-    pub login_attempts: u32,
-    /// Connections that have not proved a key; more wait in the listener's backlog.
-    pub unauthenticated: usize,
-    /// Time that a project's environment has to start.
-    pub start_timeout: Duration,
-    /// When silent legs are asked for a sign of life.
-    pub keepalive: Option<RelayKeepalive>,
-    /// How long open sessions go on when the store cannot be reached.
-    pub revocation_grace: Duration,
-    /// How long sessions may go on when the gateway stops.
-    pub drain: Duration,
-}
+/// The time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            login_grace: Duration::from_secs(60),
-            login_attempts: 6,
-            unauthenticated: 200,
-            start_timeout: Duration::from_secs(20),
-            keepalive: Some(RelayKeepalive { every: Duration::from_secs(60), most: 3 }),
-            revocation_grace: Duration::from_secs(60),
-            drain: Duration::from_secs(5),
-        }
+impl Clock {
+    /// A clock that says what this says.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
     }
 }
 
-/// Where a project's files are and who it runs as.
-pub type Place = Arc<dyn Fn(&Project) -> Option<hop_env::Project> + Send + Sync>;
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
 
-/// The time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Ten random bytes at a time, for ids.
+pub type Random = Arc<dyn Fn() -> [u8; 10] + Send + Sync>;
 
 /// What a gateway is told. The clock and chance are parameters.
 #[derive(Clone)]
@@ -64,105 +55,175 @@ pub struct GatewayConfig {
     pub store: Store,
     /// Where projects run.
     pub environments: Environments,
-    /// Where a project's files are and who it runs as; `None` when it has no place on this machine.
-    pub place: Place,
+    /// Whose user certificates count.
+    pub user_ca: UserCa,
     /// The time.
     pub clock: Clock,
-    /// Ten random bytes, for ids.
-    pub random: Arc<dyn Fn() -> [u8; 10] + Send + Sync>,
+    /// For ids.
+    pub random: Random,
     /// This run of the gateway, in the records.
     pub gateway: GatewayId,
+    /// Whether this gateway takes the connections that are made inside projects. One of a site does.
+    pub project_doors: bool,
+    /// No other gateway uses this store: what earlier runs left open in it is closed as lost when this one starts.
+    pub alone: bool,
     /// How much peers may cost.
     pub limits: Limits,
 }
 
-impl GatewayConfig {
-    pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
+/// What all connections of a gateway share.
+pub(crate) struct Shared {
+    pub(crate) config: GatewayConfig,
+    pub(crate) judge: Judge,
+    pub(crate) sessions: Sessions,
+    entrance: Entrance,
+    penalties: Mutex<Penalties>,
+}
+
+impl Shared {
+    pub(crate) fn penalties(&self) -> MutexGuard<'_, Penalties> {
+        self.penalties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn new_session(&self) -> SshSessionId {
+        SshSessionId::new(self.config.clock.now(), (self.config.random)())
     }
 }
 
 /// The SSH front door of a site.
 #[derive(Clone)]
 pub struct Gateway {
-    config: Arc<GatewayConfig>,
-    sessions: Sessions,
-    door: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
 impl Gateway {
     /// A gateway with this configuration.
     pub fn new(config: GatewayConfig) -> Self {
-        let door = Arc::new(Semaphore::new(config.limits.unauthenticated));
-        Self { config: Arc::new(config), sessions: Sessions::default(), door }
+        let judge = Judge {
+            store: config.store.clone(),
+            user_ca: config.user_ca.clone(),
+            clock: config.clock.clone(),
+        };
+        let shared = Shared {
+            sessions: Sessions::new(judge.clone()),
+            entrance: Entrance::new(config.limits.door),
+            penalties: Mutex::new(Penalties::new(config.limits.penalties)),
+            judge,
+            config,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Accepts until `stop` is cancelled; then ends the sessions, with a reason, and waits for them.
-    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> Result<(), StoreError> {
-        let config = &self.config;
+    /// Accepts from all listeners until `stop` is cancelled; then ends the sessions, with a reason, and waits for them.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read at the start.
+    pub async fn serve(
+        &self,
+        listeners: Vec<TcpListener>,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
+        let Shared { config, sessions, .. } = &*self.shared;
+        if config.alone {
+            self.close_lost().await?;
+        }
         let after = config.store.revocations().last_seq().await?;
-        let follower = self.sessions.clone().follow(
-            config.store.clone(),
-            after,
-            config.limits.revocation_grace,
-            config.clock.clone(),
-        );
+        let grace = config.limits.revocation_grace;
+        let follower = follow(sessions.clone(), config.store.clone(), after, grace);
         let tasks = TaskTracker::new();
-        let accepting = async {
-            loop {
-                // A place first: who finds none waits in the backlog, not in our memory.
-                let Ok(place) = self.door.clone().acquire_owned().await else { return };
-                match listener.accept().await {
-                    Ok((stream, client)) => {
-                        let gateway = self.clone();
-                        tasks.spawn(async move { gateway.connection(stream, client, place).await });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "accepting failed");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            }
-        };
+        let closing = CancellationToken::new();
+        for listener in listeners {
+            let accepting = self.clone().accept(listener, tasks.clone());
+            tasks.spawn(closing.clone().run_until_cancelled_owned(accepting));
+        }
+        if config.project_doors {
+            let accepting = self.clone().accept_doors(tasks.clone());
+            tasks.spawn(closing.clone().run_until_cancelled_owned(accepting));
+        }
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = accepting => Ok(()),
             followed = follower => followed,
         };
+        closing.cancel();
         let words = "the gateway is stopping".to_owned();
-        self.sessions.end_all(&End { cause: EndCause::Stopped, words });
+        sessions.end_all(&End { cause: EndCause::Stopped, words });
         tasks.close();
         // Those who do not end in time are cut with the runtime.
         let _in_time = tokio::time::timeout(config.limits.drain, tasks.wait()).await;
         ended
     }
 
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        client: SocketAddr,
-        place: tokio::sync::OwnedSemaphorePermit,
-    ) {
-        let config = &self.config;
-        let Ok(server) = prepare_tcp(&stream).and_then(|()| stream.local_addr()) else { return };
-        let proving = login::prove(stream, config);
-        let mut proven = match tokio::time::timeout(config.limits.login_grace, proving).await {
-            Ok(Ok(proven)) => proven,
-            Ok(Err(error)) => return tracing::info!(%client, %error, "no login"),
-            Err(_) => return tracing::info!(%client, "no login within the grace time"),
-        };
-        drop(place);
-        let id = SshSessionId::new(config.now(), (config.random)());
-        match login::start(&mut proven, config, id, (client, server)).await {
-            Ok(far) => relayed::serve(proven, far, config, &self.sessions, id, client).await,
-            Err(failure) => {
-                tracing::warn!(%client, %failure, "a project cannot be entered");
-                let description =
-                    "the project could not be started; its owner finds the reason in the site's log"
-                        .to_owned();
-                let reason = hop_ssh::message::DisconnectReason::ByApplication;
-                proven.login.refuse(hop_ssh::Error::Disconnecting { reason, description }).await;
+    /// Closes what earlier runs left open.
+    async fn close_lost(&self) -> Result<(), StoreError> {
+        let config = &self.shared.config;
+        let rows = config.store.ssh_sessions();
+        for gateway in rows.list_gateways().await?.into_iter().filter(|gateway| *gateway != config.gateway) {
+            let count = rows.close_lost(gateway, config.clock.now()).await?;
+            tracing::info!(%gateway, count, "sessions of an earlier run are lost");
+        }
+        Ok(())
+    }
+
+    async fn accept(self, listener: TcpListener, tasks: TaskTracker) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, client)) => {
+                    let Ok(server) = prepare_tcp(&stream).and_then(|()| stream.local_addr()) else {
+                        continue;
+                    };
+                    let origin = Origin::Network { client, server };
+                    tasks.spawn(self.clone().connection(ClientStream::Tcp(stream), origin));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     }
+
+    /// Takes the connections that processes inside projects make, from a keeper that may come and go.
+    async fn accept_doors(self, tasks: TaskTracker) {
+        loop {
+            let why = match self.shared.config.environments.doors().await {
+                Ok(mut doors) => loop {
+                    match doors.next().await {
+                        Ok(Some((key, stream))) => match ProjectId::parse(key.as_str()) {
+                            Some(project) => {
+                                let origin = Origin::Project(project);
+                                tasks.spawn(self.clone().connection(ClientStream::Door(stream), origin));
+                            }
+                            None => tracing::warn!(%key, "a door of no project"),
+                        },
+                        Ok(None) => break "the keeper gave them to somebody else, or ended".to_owned(),
+                        Err(error) => break error.to_string(),
+                    }
+                },
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(%why, "connections from inside projects are not taken now");
+            tokio::time::sleep(DOORS_AGAIN).await;
+        }
+    }
+
+    async fn connection(self, stream: ClientStream, origin: Origin) {
+        let shared = &self.shared;
+        let source = origin.source();
+        let is_penalised = shared.penalties().is_over(source, std::time::Instant::now());
+        let place = match shared.entrance.enter(source, is_penalised).await {
+            Ok(place) => place,
+            Err(error) => return tracing::info!(%origin, %error, "turned away"),
+        };
+        let Proven { login, key, access } = match login::prove(stream, shared, &origin, place).await {
+            Ok(proven) => proven,
+            Err(error) => return tracing::info!(%origin, %error, "no login"),
+        };
+        match access {
+            Access::Project(grant) => project::serve(shared, login, key, grant, origin).await,
+            Access::Jump(grant) => jump::serve(&self.shared, login, key, grant, origin).await,
+        }
+    }
 }
+
+/// From losing the projects' doors to asking for them again.
+const DOORS_AGAIN: Duration = Duration::from_secs(1);

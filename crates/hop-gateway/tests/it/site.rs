@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hop_e2e::server::hop_binary;
-use hop_env::{Environments, Isolation, Limits as EnvLimits, Network, RunAs, Settings};
-use hop_gateway::{Gateway, GatewayConfig, Limits};
+use hop_env::{Environments, Isolation, Keeper, KeeperSettings, ProjectKey, RunAs, State};
+use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, UserCa};
 use hop_keys::{KeyAlgorithm, PrivateKey};
 use hop_ssh::{HostKey, ServerConfig};
 use hop_store::{
@@ -44,7 +44,33 @@ pub(crate) struct Site {
     stop: CancellationToken,
 }
 
-fn now() -> Timestamp {
+/// What a test wants to be different.
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) user_ca: UserCa,
+    pub(crate) clock: Clock,
+    /// Runs when a session gets its id: after its key was proved, before it is registered.
+    pub(crate) at_new_session: Arc<dyn Fn() + Send + Sync>,
+    /// A script that is run instead of `hop`; `HOP` in it stands for the real one.
+    pub(crate) script: Option<String>,
+    /// How long an environment stays when nobody is connected.
+    pub(crate) idle_stop: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            user_ca: UserCa::default(),
+            clock: Clock::new(now),
+            at_new_session: Arc::new(|| {}),
+            script: None,
+            idle_stop: None,
+        }
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
@@ -60,6 +86,10 @@ fn random() -> [u8; 10] {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
         let directory = TempDir::new().unwrap();
         // Projects run as users of their own and must get to their homes.
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
@@ -87,26 +117,37 @@ impl Site {
         change.members().add(first, bob.account, Role::Collaborator).await.unwrap();
         change.commit().await.unwrap();
 
-        let environments = environments(directory.path()).await;
+        let stop = CancellationToken::new();
+        let host_key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
+        let host_key_line = host_key.public().to_line("");
+        let environments = environments(directory.path(), &options, &host_key_line, stop.clone()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let homes = directory.path().join("homes");
-        std::fs::create_dir(&homes).unwrap();
-        let host_key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
+        let at_new_session = options.at_new_session;
         let config = GatewayConfig {
             ssh: Arc::new(ServerConfig::new(vec![HostKey::new(host_key)])),
             store: store.clone(),
             environments: environments.clone(),
-            place: Arc::new(move |project| Some(place(&homes, &project.id.to_string()))),
-            clock: Arc::new(now),
-            random: Arc::new(random),
+            user_ca: options.user_ca,
+            clock: options.clock,
+            random: Arc::new(move || {
+                at_new_session();
+                random()
+            }),
             gateway: GatewayId::new(now(), random()),
-            limits: Limits::default(),
+            project_doors: true,
+            alone: true,
+            limits: options.limits,
         };
-        let stop = CancellationToken::new();
         let token = stop.clone();
-        tokio::spawn(async move { Gateway::new(config).serve(listener, token).await.unwrap() });
+        tokio::spawn(async move { Gateway::new(config).serve(vec![listener], token).await.unwrap() });
         Self { directory, address, store, environments, ada, bob, eve, first, second, stop }
+    }
+
+    /// Whether anything of a project runs.
+    pub(crate) async fn is_running(&self, project: ProjectId) -> bool {
+        let key = ProjectKey::parse(&project.to_string()).unwrap();
+        self.environments.state(&key).await.unwrap() != State::Stopped
     }
 
     pub(crate) async fn change(&self) -> Change {
@@ -185,41 +226,44 @@ async fn person(change: &mut Change, directory: &Path, name: &str) -> Person {
     Person { account, key, private }
 }
 
-fn run_as() -> RunAs {
-    match rustix::process::geteuid().as_raw() {
-        0 => RunAs { uid: 232_001, gid: 232_001 },
-        uid => RunAs { uid, gid: rustix::process::getegid().as_raw() },
-    }
-}
-
-async fn environments(directory: &Path) -> Environments {
-    let isolation = Isolation::detect(run_as()).await.expect("install the Debian package bubblewrap");
+/// A keeper in this process: the other side of the socket.
+async fn environments(
+    directory: &Path,
+    options: &Options,
+    host_key: &str,
+    stop: CancellationToken,
+) -> Environments {
+    let is_root = rustix::process::geteuid().is_root();
+    let run_as = match is_root {
+        true => RunAs { uid: 232_001, gid: 232_001 },
+        false => RunAs { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
+    };
+    let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
     let hop = directory.join("hop");
-    // Where the projects' user gets to it, whatever the modes on the way to the build.
-    if std::fs::hard_link(hop_binary(), &hop).is_err() {
-        std::fs::copy(hop_binary(), &hop).unwrap();
-    }
-    let runtime = directory.join("r");
-    std::fs::create_dir(&runtime).unwrap();
-    Environments::new(Settings {
-        isolation,
-        hop,
-        runtime,
-        network: Network::None,
-        limits: EnvLimits::default(),
-    })
-}
-
-fn place(homes: &Path, id: &str) -> hop_env::Project {
-    let home = homes.join(id);
-    let run_as = run_as();
-    if !home.exists() {
-        std::fs::create_dir(&home).unwrap();
-        if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(&home, Some(run_as.uid), Some(run_as.gid)).unwrap();
+    match &options.script {
+        // Where the projects' user gets to it, whatever the modes on the way to the build.
+        None => {
+            if std::fs::hard_link(hop_binary(), &hop).is_err() {
+                std::fs::copy(hop_binary(), &hop).unwrap();
+            }
+        }
+        Some(script) => {
+            std::fs::write(&hop, script).unwrap();
+            std::fs::set_permissions(&hop, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
-    hop_env::Project { id: id.to_owned(), user: "project".to_owned(), home, run_as }
+    let runtime = directory.join("r");
+    let mut settings = KeeperSettings::new(isolation, hop, directory.join("projects"), runtime);
+    settings.uids = is_root.then_some(232_001..=232_064);
+    settings.idle_stop = options.idle_stop;
+    settings.start_timeout = Duration::from_secs(300);
+    settings.gateway_host_keys = vec![host_key.trim().to_owned()];
+    let socket = directory.join("keeper.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let keeper = tokio::task::spawn_blocking(move || Keeper::new(settings).unwrap()).await.unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    tokio::spawn(async move { keeper.serve(listener, &[uid], stop).await.unwrap() });
+    Environments::at(socket)
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -1,0 +1,140 @@
+//! The byte streams that a gateway holds: towards a client, and towards an environment that may still be starting.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+
+/// What a client sent before its environment is there is held up to here; a client that is not answered has no
+/// reason to say more.
+pub(crate) const MOST_HELD: usize = 64 * 1024;
+
+/// A client's bytes.
+#[derive(Debug)]
+pub(crate) enum ClientStream {
+    Tcp(TcpStream),
+    /// Through a project's own door.
+    Door(UnixStream),
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Door(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Door(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Door(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Door(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// The way to an environment, or the promise of one.
+#[derive(Debug)]
+pub(crate) enum FarStream {
+    /// It is there.
+    There(UnixStream),
+    /// It is being started. Dropped by the promiser, it will not come: whoever drops it ends the session.
+    Coming(oneshot::Receiver<UnixStream>),
+}
+
+impl FarStream {
+    fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut UnixStream>>> {
+        if let Self::Coming(coming) = self {
+            match ready!(Pin::new(coming).poll(cx)) {
+                Ok(stream) => *self = Self::There(stream),
+                // Whoever promised it knows why not, and has ended the session before letting go.
+                Err(_) => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        match self {
+            Self::There(stream) => Poll::Ready(Ok(Pin::new(stream))),
+            Self::Coming(_) => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for FarStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.get_mut().poll_there(cx))?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for FarStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut().poll_there(cx) {
+            Poll::Ready(stream) => stream?.poll_write(cx, bytes),
+            Poll::Pending if bytes.len() > MOST_HELD => {
+                Poll::Ready(Err(io::Error::other("the client sent too much before the project was there")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.get_mut().poll_there(cx))?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut().poll_there(cx) {
+            Poll::Ready(stream) => stream?.poll_shutdown(cx),
+            // There is nobody to tell.
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn what_is_held_is_bounded_and_arrives() {
+        let (sender, coming) = oneshot::channel();
+        let mut far = FarStream::Coming(coming);
+        assert!(far.write_all(&vec![0; MOST_HELD + 1]).await.is_err());
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let writing = tokio::spawn(async move {
+            far.write_all(b"held").await.unwrap();
+            far
+        });
+        sender.send(ours).unwrap();
+        let mut heard = [0; 4];
+        theirs.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"held");
+        theirs.write_all(b"back").await.unwrap();
+        writing.await.unwrap().read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"back");
+    }
+}
