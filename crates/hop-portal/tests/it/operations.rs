@@ -1,0 +1,7 @@
+//! Each operation: what it does, and who may not.
+
+mod accounts;
+mod keys;
+mod projects;
+mod rights;
+mod sign_in;
