@@ -1,5 +1,8 @@
 //! What can be typed. The doc comments are the help texts, the man pages and the reference.
 
+pub(crate) mod admin;
+
+use crate::site::role::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -20,23 +23,36 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(Up),
+    Serve(Serve),
+    Admin(admin::Admin),
     Endpoint(Box<Endpoint>),
     SftpServer(SftpServer),
     Completions(Completions),
     #[command(hide = true)]
     Man(Man),
+    #[command(hide = true)]
+    Role(RoleOf),
+    #[command(hide = true)]
+    Door,
 }
 
-/// Start a project for yourself and print the ssh line that opens it
+/// Start a whole site: SSH gateway, web pages, projects; and print how to get in
 ///
-/// Makes a data directory with host keys and an authorized_keys file on the first start, and finds it again on
-/// later ones. The project is served as the user who runs this; Ctrl-C stops it.
+/// Makes a data directory with everything on the first start (an account "admin", a first project, keys of the
+/// site) and finds it again on later ones. Prints a link that signs you in on the pages, and the ssh line that
+/// opens the first project. Ctrl-C stops it; a second one cuts open sessions.
+///
+/// Started by an ordinary user, projects are kept apart by user namespaces; started by root, the site's parts and
+/// each project run as users of their own.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   hop up                          take the keys in ~/.ssh/*.pub, after asking
   hop up --add-keys yes           without asking
-  hop up --ssh 127.0.0.1:0 --json any free port, and one line of JSON for scripts")]
+  hop up --ssh 127.0.0.1:0 --http 127.0.0.1:0 --json
+                                  any free ports, and one line of JSON for scripts
+
+For a site that others reach, write the settings into a file: hop serve --config site.toml.")]
 pub(crate) struct Up {
     /// Where keys and settings are kept
     #[arg(long, value_name = "DIR", default_value = "hop-data")]
@@ -44,12 +60,51 @@ pub(crate) struct Up {
     /// Address and port for SSH; port 0 takes any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2222")]
     pub(crate) ssh: SocketAddr,
-    /// Whether the public keys in ~/.ssh may open the project; asked on a terminal when not given
+    /// Address and port for the web pages; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8022")]
+    pub(crate) http: SocketAddr,
+    /// Whether the public keys in ~/.ssh become admin's; asked on a terminal at the first start when not given
     #[arg(long, value_name = "WHETHER")]
     pub(crate) add_keys: Option<YesNo>,
+    /// Do not keep projects apart from this user: for one person on their own machine
+    #[arg(long)]
+    pub(crate) unsandboxed: bool,
     /// Print one line of JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Start a site as its settings file says
+///
+/// The same processes as hop up, with everything chosen: addresses, names that people see, PostgreSQL, TLS, what
+/// projects reach and take. The manual page and docs/settings.md have all settings with their defaults.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  hop serve --config /etc/hop/site.toml
+  hop serve --config site.toml --json
+
+A small settings file:
+  data = \"/var/lib/hop\"
+  ssh = \"0.0.0.0:22\"
+  http = \"127.0.0.1:8022\"
+  behind_proxy = [\"127.0.0.1/32\"]
+  [public]
+  url = \"https://hop.example.org\"
+  ssh_name = \"hop.example.org\"")]
+pub(crate) struct Serve {
+    /// The settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print one line of JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One process of a site; started by hop up and hop serve, never by hand
+#[derive(Debug, Args)]
+pub(crate) struct RoleOf {
+    pub(crate) role: Role,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,7 +230,7 @@ pub(crate) struct Man {
 }
 
 /// Reads "90", "90s", "5m", "2h", "1d" as a time.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
         Some(end) => text.split_at(end),
         None => (text, "s"),

@@ -1,22 +1,23 @@
 //! How a command fails: what was tried, why it failed, what to do; and the exit code that says it to scripts.
 
-use std::process::ExitCode;
-
 /// What kind of failure, as sysexits(3) numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum ErrorKind {
     /// 69: something is not reachable or cannot be listened on.
-    Unavailable,
+    Unavailable = 69,
     /// 70: a defect of ours.
-    Internal,
+    Internal = 70,
+    /// 77: not allowed, or not known.
+    Denied = 77,
     /// 78: a file or a setting is wrong.
-    Config,
+    Config = 78,
 }
 
 /// A failed command.
 #[derive(Debug)]
 pub(crate) struct CommandError {
-    kind: ErrorKind,
+    code: u8,
     message: String,
     hints: Vec<String>,
 }
@@ -31,7 +32,12 @@ impl CommandError {
                 None => text.push(line.to_owned()),
             }
         }
-        Self { kind, message: text.join("\n"), hints }
+        Self { code: kind as u8, message: text.join("\n"), hints }
+    }
+
+    /// What another process of ours failed with.
+    pub(crate) fn with_code(code: u8, message: String) -> Self {
+        Self { code, message, hints: Vec::new() }
     }
 
     /// Adds advice.
@@ -51,12 +57,8 @@ impl CommandError {
     }
 
     /// The code for scripts.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
-            ErrorKind::Unavailable => 69,
-            ErrorKind::Internal => 70,
-            ErrorKind::Config => 78,
-        })
+    pub(crate) fn code(&self) -> u8 {
+        self.code
     }
 }
 

@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod error;
 mod output;
+mod site;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -22,10 +23,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     finish(match cli.command {
         Command::Up(arguments) => command::up::run(&arguments),
+        Command::Serve(arguments) => command::serve::run(&arguments),
+        Command::Admin(arguments) => command::admin::run(&arguments),
         Command::Endpoint(arguments) => command::endpoint::run(&arguments),
         Command::SftpServer(arguments) => command::sftp_server::run(arguments.arguments),
         Command::Completions(arguments) => command::generate::completions(&arguments),
         Command::Man(arguments) => command::generate::man(&arguments),
+        Command::Role(arguments) => return site::role::run(arguments.role),
+        Command::Door => command::door::run(),
     })
 }
 
@@ -34,7 +39,7 @@ fn finish(result: Result<(), CommandError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
-            error.exit_code()
+            ExitCode::from(error.code())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `hop endpoint`: the SSH server of one environment.
 
-use super::serve;
+use super::server;
 use crate::cli::{self, AlgorithmSet};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Serialize)]
 struct Announcement {
     listen: Vec<String>,
-    host_keys: Vec<serve::AnnouncedKey>,
+    host_keys: Vec<server::AnnouncedKey>,
 }
 
 /// Runs the endpoint until a signal, or to the end of its one connection.
@@ -41,21 +41,21 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         )
         .hint("--authorized-keys ~/.ssh/authorized_keys or --trusted-user-ca FILE"));
     }
-    serve::log_to_stderr("info");
-    let account = Account::current(&serve::account_hints());
+    server::log_to_stderr("info");
+    let account = Account::current(&server::account_hints());
     let access = access(arguments, &account)?;
     let keys = load_host_keys(arguments, &account)?;
-    let announced = serve::announced(&keys);
+    let announced = server::announced(&keys);
     for key in keys.iter().filter(|key| key.new) {
         output::note(&format!("made host key {}: {}", key.path.display(), key.fingerprint()));
     }
-    let mut ssh = ServerConfig::new(serve::host_keys(keys));
+    let mut ssh = ServerConfig::new(server::host_keys(keys));
     ssh.rekey = RekeyLimits { bytes: arguments.rekey_bytes, ..RekeyLimits::default() };
     ssh.algorithms = match arguments.algorithms {
         AlgorithmSet::Default => Algorithms::default(),
         AlgorithmSet::Compatible => Algorithms::compatible(),
     };
-    let mut config = serve::config(account, ssh, access);
+    let mut config = server::config(account, ssh, access);
     config.limits = limits(arguments);
     config.gateway_ports = match arguments.gateway_ports {
         cli::GatewayPorts::No => GatewayPorts::Loopback,
@@ -63,32 +63,32 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         cli::GatewayPorts::Yes => GatewayPorts::Everywhere,
     };
     let endpoint = Endpoint::new(config);
-    serve::runtime()?.block_on(async {
+    server::runtime()?.block_on(async {
         if arguments.stdio {
             endpoint.serve_one(Incoming::Stdio, CancellationToken::new()).await;
             return Ok(());
         }
-        let signals = serve::Signals::catch()?;
+        let signals = server::Signals::catch()?;
         let listeners = listen(arguments)?;
         announce(arguments, &listeners, announced)?;
-        serve::serve_until_signal(endpoint, listeners, signals).await
+        server::serve_until_signal(endpoint, listeners, signals).await
     })
 }
 
 /// Serves a gateway that started this process. There are no keys here: the gateway's word is the login.
 fn serve_site(arguments: &cli::Endpoint) -> Result<(), CommandError> {
-    serve::log_to_stderr("info");
+    server::log_to_stderr("info");
     // Others of the same user (the tenant's own processes) must not look into this one.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).or_fail(ErrorKind::Internal)?;
-    let account = Account::current(&serve::account_hints());
-    let mut config = serve::config(account, ServerConfig::new(Vec::new()), Access::default());
+    let account = Account::current(&server::account_hints());
+    let mut config = server::config(account, ServerConfig::new(Vec::new()), Access::default());
     config.limits = limits(arguments);
     let endpoint = Endpoint::new(config);
-    serve::runtime()?.block_on(async {
-        let signals = serve::Signals::catch()?;
+    server::runtime()?.block_on(async {
+        let signals = server::Signals::catch()?;
         let socket = std::io::stdin().as_fd().try_clone_to_owned().or_fail(ErrorKind::Config)?;
         let listener = Listener::inherited(UnixListener::from(socket)).or_fail(ErrorKind::Config)?;
-        serve::serve_until_signal(endpoint, vec![listener], signals).await
+        server::serve_until_signal(endpoint, vec![listener], signals).await
     })
 }
 
@@ -114,7 +114,7 @@ fn load_host_keys(arguments: &cli::Endpoint, account: &Account) -> Result<Vec<Lo
     }
     let directory = match &arguments.host_key_dir {
         Some(directory) => directory.clone(),
-        None => serve::home_directory(account).join(".local/share/hop/host-keys"),
+        None => server::home_directory(account).join(".local/share/hop/host-keys"),
     };
     host_keys::keep(&directory).or_fail(ErrorKind::Config)
 }
@@ -144,11 +144,11 @@ fn listen(arguments: &cli::Endpoint) -> Result<Vec<Listener>, CommandError> {
 fn announce(
     arguments: &cli::Endpoint,
     listeners: &[Listener],
-    host_keys: Vec<serve::AnnouncedKey>,
+    host_keys: Vec<server::AnnouncedKey>,
 ) -> Result<(), CommandError> {
     let mut listen = Vec::new();
     for listener in listeners {
-        listen.push(serve::place(listener)?);
+        listen.push(server::place(listener)?);
         if let Ok(ListenerAddress::Tcp(address)) = listener.address()
             && !address.ip().is_loopback()
         {

@@ -1,8 +1,11 @@
 //! One file per command: what was typed becomes what it means here, and the libraries do it.
 
+pub(crate) mod admin;
+pub(crate) mod door;
 pub(crate) mod endpoint;
 pub(crate) mod generate;
 pub(crate) mod sftp_server;
 pub(crate) mod up;
 
-mod serve;
+pub(crate) mod serve;
+pub(crate) mod server;

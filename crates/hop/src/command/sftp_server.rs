@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), C
 
 fn serve(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.log.to_stderr {
-        super::serve::log_to_stderr(match arguments.log.level {
+        super::server::log_to_stderr(match arguments.log.level {
             LogLevel::Quiet => "off",
             LogLevel::Fatal | LogLevel::Error => "error",
             LogLevel::Info | LogLevel::Verbose => "info",
@@ -40,7 +40,7 @@ fn serve(arguments: &Arguments) -> Result<(), CommandError> {
     if let Some(umask) = arguments.umask {
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
     }
-    let account = Account::current(&super::serve::account_hints());
+    let account = Account::current(&super::server::account_hints());
     let options = arguments
         .server_options(server::Account { name: account.name, home: account.home })
         .or_fail(ErrorKind::Config)?;

@@ -69,18 +69,3 @@ fn a_port_in_use_is_said_with_a_hint() {
     );
     fails(&home, &["up", "--add-keys", "yes", "--ssh", &address], 69, &["cannot listen on", &address]);
 }
-
-#[test]
-fn a_data_directory_that_is_open_to_others_is_refused() {
-    let home = Home::new();
-    std::fs::create_dir(home.path().join("hop-data")).unwrap();
-    std::fs::set_permissions(home.path().join("hop-data"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    fails(
-        &home,
-        &["up", "--ssh", "127.0.0.1:0"],
-        78,
-        &["is open to others (mode 755)", "hint: chmod 700 hop-data"],
-    );
-    home.write("file", "");
-    fails(&home, &["up", "--data", "file"], 78, &["the data directory file", "hint: --data DIR"]);
-}

@@ -1,38 +1,184 @@
-//! `hop up`: from nothing to a shell.
+//! `hop up`: from nothing to a shell in a project, and everything found again.
 
-use crate::support::{Home, port_of, user_name};
+use crate::support::{Home, Server, port_of};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
-#[test]
-fn the_printed_line_opens_the_project_and_a_second_start_finds_it_again() {
-    let home = Home::new();
-    let arguments = ["up", "--ssh", "127.0.0.1:0", "--json", "--add-keys", "yes"];
-    let server = home.serve(&arguments);
-    let port = port_of(&server.announced["ssh"]);
-    assert_eq!(
-        server.announced["command"].as_str().unwrap(),
-        format!("ssh -p {port} {}@127.0.0.1", user_name())
-    );
-    let key = home.path().join(".ssh/id_ed25519");
-    let ended = home.ssh(&key, port, &user_name(), "echo welcome");
-    assert_eq!(ended.stdout, "welcome\n", "{}", ended.stderr);
-    let fingerprints = server.announced["host_keys"].clone();
-    drop(server);
+const UP: [&str; 8] = ["up", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json", "--add-keys", "yes"];
 
-    let authorized = std::fs::read_to_string(home.path().join("hop-data/authorized_keys")).unwrap();
-    let server = home.serve(&arguments);
-    assert_eq!(server.announced["host_keys"], fingerprints);
-    let again = std::fs::read_to_string(home.path().join("hop-data/authorized_keys")).unwrap();
-    assert_eq!(again, authorized, "the key was added twice");
+fn up(home: &Home) -> Server {
+    // Other users than root pass through to what is theirs.
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    home.serve(&UP)
+}
+
+fn process(server: &Server) -> Pid {
+    Pid::from_raw(i32::try_from(server.child.id()).unwrap())
+}
+
+/// The process of the site with this role.
+fn role(server: &Server, role: &str) -> Pid {
+    let output = Command::new("pgrep")
+        .args(["-P", &server.child.id().to_string(), "-f", &format!("role {role}$")])
+        .output()
+        .expect("pgrep is missing: install the Debian package procps");
+    let text = String::from_utf8(output.stdout).unwrap();
+    Pid::from_raw(text.trim().parse().unwrap_or_else(|_| panic!("one {role}: {text:?}")))
 }
 
 #[test]
-fn without_keys_it_says_that_nobody_can_log_in() {
+fn the_printed_line_opens_the_project_and_a_second_start_finds_everything_again() {
     let home = Home::new();
-    let server = home.serve(&["up", "--ssh", "127.0.0.1:0", "--json", "--add-keys", "no"]);
+    let mut server = up(&home);
+    let project = server.announced["project"]["id"].as_str().unwrap().to_owned();
     let port = port_of(&server.announced["ssh"]);
-    let said = std::fs::read_to_string(home.path().join("stderr")).unwrap();
-    assert!(said.contains("nobody can log in yet") && said.contains("--add-keys yes"), "{said}");
-    let ended = home.ssh(&home.path().join(".ssh/id_ed25519"), port, &user_name(), "true");
-    assert_eq!(ended.code, Some(255));
-    assert!(ended.stderr.contains("Permission denied (publickey)"), "{}", ended.stderr);
+    assert_eq!(server.announced["project"]["command"], format!("ssh -p {port} first@127.0.0.1"));
+    assert!(server.announced["sign_in"]["link"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    let key = home.path().join(".ssh/id_ed25519");
+    let ended = home.ssh(&key, port, "first", "echo kept > file; echo $HOP_ACCOUNT $HOP_PROJECT; exit 3");
+    assert_eq!(
+        (ended.code, ended.stdout.trim()),
+        (Some(3), format!("admin {project}").as_str()),
+        "{}",
+        ended.stderr
+    );
+    let fingerprints = server.announced["host_keys"].clone();
+    kill(process(&server), Signal::SIGTERM).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+
+    let server = up(&home);
+    assert_eq!(server.announced["host_keys"], fingerprints);
+    assert_eq!(server.announced["project"]["keys"], 1, "the key was added twice");
+    let port = port_of(&server.announced["ssh"]);
+    // By its id, and with hyphens, too.
+    let hyphens = format!(
+        "{}-{}-{}-{}-{}",
+        &project[..8],
+        &project[8..12],
+        &project[12..16],
+        &project[16..20],
+        &project[20..]
+    );
+    for name in [project.as_str(), hyphens.as_str()] {
+        let ended = home.ssh(&key, port, name, "cat file");
+        assert_eq!(ended.stdout, "kept\n", "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn whoever_has_no_key_is_not_let_in() {
+    let home = Home::new();
+    let server = up(&home);
+    let stranger = home.make_key("stranger");
+    for name in ["first", "nothing", "admin", "root"] {
+        let ended = home.ssh(&stranger, port_of(&server.announced["ssh"]), name, "true");
+        assert_eq!(ended.code, Some(255));
+        assert!(ended.stderr.contains("Permission denied (publickey)"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_comes_back_and_nothing_is_lost() {
+    let home = Home::new();
+    let server = up(&home);
+    let port = port_of(&server.announced["ssh"]);
+    let key = home.path().join(".ssh/id_ed25519");
+    let acknowledged = home.ssh(&key, port, "first", "echo kept > file && sync");
+    assert_eq!(acknowledged.code, Some(0), "{}", acknowledged.stderr);
+    for name in ["site", "keeper", "signer"] {
+        let before = role(&server, name);
+        let added = home.run(&["admin", "account", "add", &format!("before-{name}"), "--json"]);
+        assert_eq!(added.code, Some(0), "{}", added.stderr);
+        kill(before, Signal::SIGKILL).unwrap();
+        // The listener stays: ssh waits until somebody accepts again. A keeper that has just been killed may be
+        // connected to, once, before its socket says so.
+        let ended = home.ssh(&key, port, "first", "cat file");
+        assert_eq!(ended.stdout, "kept\n", "after the {name}: {}", ended.stderr);
+        let listed = home.run(&["admin", "account", "list"]).stdout;
+        assert!(listed.contains(&format!("before-{name}")), "{listed}");
+    }
+    let key_file = home.path().join(".ssh/id_ed25519.pub");
+    let issued =
+        home.run(&["admin", "cert", "issue", "--account", "admin", "--file", key_file.to_str().unwrap()]);
+    assert_eq!(issued.code, Some(0), "{}", issued.stderr);
+}
+
+#[test]
+fn when_the_supervisor_is_killed_its_processes_stop() {
+    let home = Home::new();
+    let mut server = up(&home);
+    let roles = ["site", "keeper", "signer"].map(|name| role(&server, name));
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    for process in roles {
+        let gone = Command::new("tail")
+            .args(["--pid", &process.to_string(), "-f", "/dev/null"])
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(gone.success());
+    }
+}
+
+#[test]
+fn two_sites_do_not_share_a_directory() {
+    let home = Home::new();
+    let _first = up(&home);
+    let second = home.run(&UP);
+    assert_eq!(second.code, Some(69), "{}", second.stderr);
+    assert!(second.stderr.contains("another hop uses"), "{}", second.stderr);
+    assert!(second.stderr.contains("hint: "), "{}", second.stderr);
+}
+
+#[test]
+fn what_stands_in_the_way_is_explained() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    type Spoil = fn(&std::path::Path);
+    let cases: [(&str, Spoil, &[&str], i32, &str); 4] = [
+        (
+            "a port in use",
+            |_| {},
+            &["up", "--ssh", &taken, "--http", "127.0.0.1:0"],
+            69,
+            "listens there already",
+        ),
+        (
+            "a directory open to others",
+            |home| {
+                let data = home.join("hop-data");
+                std::fs::create_dir(&data).unwrap();
+                std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o777)).unwrap();
+            },
+            &UP,
+            78,
+            "chmod 7",
+        ),
+        (
+            "a half-made directory",
+            |home| {
+                std::fs::create_dir(home.join("hop-data")).unwrap();
+                std::fs::set_permissions(home.join("hop-data"), std::fs::Permissions::from_mode(0o700))
+                    .unwrap();
+                std::fs::write(home.join("hop-data/site"), "").unwrap();
+            },
+            &UP,
+            78,
+            "something else",
+        ),
+        ("settings that are not there", |_| {}, &["serve", "--config", "no.toml"], 78, "no.toml"),
+    ];
+    for (what, spoil, arguments, code, words) in cases {
+        let home = Home::new();
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        spoil(home.path());
+        let ended = home.run(arguments);
+        assert_eq!(ended.code, Some(code), "{what}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{what}: {}", ended.stderr);
+        if !what.starts_with("settings") {
+            assert!(ended.stderr.contains("hint: "), "{what}: {}", ended.stderr);
+        }
+    }
 }

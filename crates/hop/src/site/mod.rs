@@ -1,0 +1,19 @@
+//! A whole site: its settings, its directory, its processes.
+//!
+//! `hop up` and `hop serve` are the *supervisor*: it prepares the directory, binds the listeners, starts *keeper*,
+//! *signer* and *site* as processes of their own and starts again whichever dies. They are on a [`leash`]: when the
+//! supervisor is gone, they stop. Must stay true: each process gets only the descriptors and files that it needs.
+
+pub(crate) mod announcement;
+pub(crate) mod data;
+mod first_start;
+mod keeper;
+pub(crate) mod leash;
+pub(crate) mod names;
+pub(crate) mod records;
+pub(crate) mod role;
+mod serving;
+pub(crate) mod settings;
+mod signer;
+pub(crate) mod supervisor;
+pub(crate) mod users;

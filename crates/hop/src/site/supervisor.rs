@@ -1,0 +1,279 @@
+//! The process that a person starts: it binds, starts the others, starts again whichever dies, and stops them.
+//!
+//! Must stay true: listeners outlive the processes that use them, so that whoever connects while one is started again
+//! waits instead of being refused.
+
+use super::announcement::SiteReady;
+use super::data::DataDirectory;
+use super::leash::{self, Orders, Report};
+use super::role::Role;
+use super::settings::Settings;
+use super::users::Users;
+use crate::command::server::Signals;
+use crate::error::{CommandError, ErrorKind, OrFail};
+use crate::output;
+use hop_env::socket::SocketAccess;
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The first wait before a process is started again.
+const SOON: Duration = Duration::from_millis(100);
+/// The longest.
+const LATER: Duration = Duration::from_secs(10);
+/// A process that served for so long begins again with the first wait.
+const STABLE: Duration = Duration::from_secs(30);
+/// How long a process may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+/// How long processes may take to stop before they are killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A site that can be started: directory prepared, addresses bound.
+pub(crate) struct Supervisor {
+    settings: Settings,
+    users: Users,
+    program: PathBuf,
+    offered_keys: Vec<String>,
+    gateway_host_keys: Vec<String>,
+    listeners: Listeners,
+    /// Nobody else starts a site here as long as it is held.
+    _lock: File,
+}
+
+/// What outlives the processes.
+struct Listeners {
+    ssh: TcpListener,
+    http: TcpListener,
+    keeper: UnixListener,
+    signer: UnixListener,
+}
+
+impl Supervisor {
+    /// Prepares the data directory and binds every address. `offered_keys` are for the first account.
+    pub(crate) fn prepare(mut settings: Settings, offered_keys: Vec<String>) -> Result<Self, CommandError> {
+        let users = Users::choose(settings.users)?;
+        let data = DataDirectory::prepare(&settings.data, &users)?;
+        settings.data = data.root().to_owned();
+        let run = data.run();
+        let lock = data.lock()?;
+        let listeners = Listeners {
+            keeper: private_socket(&run, Role::Keeper, &users)?,
+            signer: private_socket(&run, Role::Signer, &users)?,
+            ssh: bind(settings.ssh, "--ssh")?,
+            http: bind(settings.http, "--http")?,
+        };
+        let program = data.program(&users)?;
+        let gateway_host_keys = Vec::new();
+        Ok(Self { settings, users, program, offered_keys, gateway_host_keys, listeners, _lock: lock })
+    }
+
+    /// Starts all, calls `announce` when the site is ready for the first time, and goes on until a signal.
+    pub(crate) async fn run<F>(mut self, announce: F) -> Result<(), CommandError>
+    where
+        F: FnOnce(&SiteReady) -> Result<(), CommandError>,
+    {
+        let Signals { mut terminate, mut interrupt } = Signals::catch()?;
+        let (mut signer, _) = self.start(Role::Signer).await?;
+        let (mut site, said) = self.start(Role::Site).await?;
+        let ready: SiteReady = serde_json::from_value(said).or_fail(ErrorKind::Internal)?;
+        // Projects know the gateway's host keys.
+        self.gateway_host_keys.clone_from(&ready.host_key_lines);
+        let (mut keeper, _) = self.start(Role::Keeper).await?;
+        announce(&ready)?;
+
+        let stop = CancellationToken::new();
+        let kept = async {
+            tokio::join!(
+                self.keep(&mut signer, &stop),
+                self.keep(&mut keeper, &stop),
+                self.keep(&mut site, &stop)
+            );
+        };
+        let stopped = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+            output::note("stopping: open sessions end; once more to cut them");
+        };
+        tokio::join!(kept, stopped);
+
+        let ended = async {
+            // Sessions first, then what they run in.
+            let deadline = Instant::now() + PATIENCE;
+            for process in [&mut site, &mut keeper, &mut signer] {
+                process.end(deadline).await;
+            }
+        };
+        let cut = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            // What is dropped is killed.
+            () = cut => {}
+        }
+        Ok(())
+    }
+
+    /// Starts a process and waits until it is ready; with what it says then.
+    async fn start(&self, role: Role) -> Result<(Process, serde_json::Value), CommandError> {
+        let cannot = |what: &str, error: &dyn std::fmt::Display| {
+            CommandError::new(ErrorKind::Internal, format!("cannot {what} the {role}: {error}"))
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(|error| cannot("start", &error))?;
+        let mut command = Command::new(&self.program);
+        command.args(["role", role.name()]).stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
+        if let Some(user) = role.switches_to(&self.users) {
+            // The standard library clears the groups of root with it.
+            command.uid(user).gid(user).current_dir("/");
+        }
+        let child = command.spawn().map_err(|error| cannot("start", &error))?;
+        // It holds the other end; ours closes with it.
+        drop(command);
+        let orders = Orders {
+            role,
+            settings: self.settings.clone(),
+            users: self.users.clone(),
+            program: self.program.clone(),
+            offered_keys: self.offered_keys.clone(),
+            gateway_host_keys: self.gateway_host_keys.clone(),
+        };
+        let descriptors = self.descriptors(role)?;
+        let (leash, report) = tokio::task::spawn_blocking(move || {
+            ours.set_read_timeout(Some(READY))?;
+            let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+            leash::send(&ours, &orders, &borrowed)?;
+            let report = leash::read_report(&ours)?;
+            Ok::<_, io::Error>((ours, report))
+        })
+        .await
+        .or_fail(ErrorKind::Internal)?
+        .map_err(|error| cannot("hear from", &error))?;
+        match report {
+            Report::Ready(said) => {
+                Ok((Process { role, child, leash: Some(leash), since: Instant::now() }, said))
+            }
+            Report::Failed { code, message, hints } => {
+                Err(hints.into_iter().fold(CommandError::with_code(code, message), CommandError::hint))
+            }
+        }
+    }
+
+    fn descriptors(&self, role: Role) -> Result<Vec<OwnedFd>, CommandError> {
+        let copy = |descriptor: BorrowedFd<'_>| descriptor.try_clone_to_owned().or_fail(ErrorKind::Internal);
+        let Listeners { ssh, http, keeper, signer } = &self.listeners;
+        match role {
+            Role::Site => Ok(vec![copy(ssh.as_fd())?, copy(http.as_fd())?]),
+            Role::Keeper => Ok(vec![copy(keeper.as_fd())?]),
+            Role::Signer => Ok(vec![copy(signer.as_fd())?]),
+        }
+    }
+
+    /// Waits for a process's end and starts it again, until all stop.
+    async fn keep(&self, process: &mut Process, stop: &CancellationToken) {
+        let mut wait = SOON;
+        loop {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = process.child.wait() => ended,
+            };
+            if process.since.elapsed() >= STABLE {
+                wait = SOON;
+            }
+            let role = process.role;
+            output::warning(&format!("the {role} {}; it is started again", describe(ended)));
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+                wait = (wait * 2).min(LATER);
+                match self.start(role).await {
+                    Ok((started, _)) => {
+                        *process = started;
+                        break;
+                    }
+                    Err(error) => output::error(&error),
+                }
+            }
+        }
+    }
+}
+
+/// A running process. Dropping it kills it.
+struct Process {
+    role: Role,
+    child: Child,
+    /// Closed to stop it.
+    leash: Option<UnixStream>,
+    since: Instant,
+}
+
+impl Process {
+    /// Lets go and waits; kills it at the deadline.
+    fn end(&mut self, deadline: Instant) -> impl Future<Output = ()> + '_ {
+        self.leash.take();
+        async move {
+            if tokio::time::timeout_at(deadline, self.child.wait()).await.is_err() {
+                output::warning(&format!("the {} does not stop; it is killed", self.role));
+                // It may have ended in between.
+                let _ = self.child.kill().await;
+            }
+        }
+    }
+}
+
+fn describe(ended: io::Result<ExitStatus>) -> String {
+    match ended {
+        Ok(status) => match (status.signal(), status.code()) {
+            (Some(signal), _) => format!("was ended by signal {signal}"),
+            (None, Some(code)) => format!("ended with code {code}"),
+            (None, None) => "ended".to_owned(),
+        },
+        Err(error) => format!("is lost ({error})"),
+    }
+}
+
+fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener)).map_err(
+        |error| {
+            let failed =
+                CommandError::new(ErrorKind::Unavailable, format!("cannot listen on {address}: {error}"));
+            match error.kind() {
+                io::ErrorKind::AddrInUse => failed.hint(format!(
+                    "something listens there already, perhaps another hop; {option} {}:0 takes a free port",
+                    address.ip()
+                )),
+                io::ErrorKind::PermissionDenied => {
+                    failed.hint(format!("ports below 1024 need root; {option} chooses another"))
+                }
+                _ => failed.hint(format!("{option} chooses another address")),
+            }
+        },
+    )
+}
+
+/// A Unix socket in `run` that the site can connect to, and nobody else but root.
+fn private_socket(run: &Path, role: Role, users: &Users) -> Result<UnixListener, CommandError> {
+    let path = run.join(format!("{}.sock", role.name()));
+    let owner = users.projects().map(|_| (users.site(), users.site()));
+    let bound = hop_env::socket::bind(&path, SocketAccess { owner, ..SocketAccess::PRIVATE });
+    bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener)).map_err(|error| {
+        CommandError::new(ErrorKind::Unavailable, format!("cannot make {}: {error}", path.display()))
+    })
+}
