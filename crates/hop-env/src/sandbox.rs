@@ -42,7 +42,7 @@ pub struct Limits {
     pub memory_of_a_process: Option<u64>,
     /// Open files of one process.
     pub open_files: u64,
-    /// Each of /tmp and /run, in bytes.
+    /// Each of /tmp, /run and /dev/shm, in bytes.
     pub temporary: u64,
 }
 
@@ -151,13 +151,15 @@ impl Isolation {
         }
         let size = limits.temporary.to_string();
         add(&[&"--size", &size, &"--tmpfs", &"/tmp", &"--size", &size, &"--tmpfs", &"/run"]);
-        add(&[&"--proc", &"/proc", &"--dev", &"/dev"]);
+        add(&[&"--proc", &"/proc", &"--dev", &"/dev", &"--size", &size, &"--tmpfs", &"/dev/shm"]);
         add(&[&"--dir", &"/run/grasshopper", &"--ro-bind", &hop, &HOP]);
         if let Some(door) = door {
             add(&[&"--bind", &door, &DOOR]);
         }
         let home = format!("/home/{}", project.user);
         add(&[&"--dir", &"/home", &"--bind", &project.home, &home, &"--chdir", &home]);
+        // What bubblewrap made for these is memory without a limit.
+        add(&[&"--remount-ro", &"/dev", &"--remount-ro", &"/"]);
         for (name, value) in [
             ("HOME", home.as_str()),
             ("USER", &project.user),

@@ -213,7 +213,7 @@ impl Task {
         waiting.into_iter().for_each(|one| answer(one, Ok(way.clone())));
 
         let idle_stop = self.keeper.settings.idle_stop;
-        let mut alone_since = Instant::now();
+        let mut alone_since = None;
         let mut looks = tokio::time::interval(looks_every(idle_stop));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.keeper.stop.clone();
@@ -227,7 +227,7 @@ impl Task {
                 }
                 command = self.commands.recv() => match command {
                     Some(Command::Enter(one)) => {
-                        alone_since = Instant::now();
+                        alone_since = None;
                         answer(one, Ok(way.clone()));
                     }
                     Some(Command::Stop(done)) => break Some(done),
@@ -237,9 +237,11 @@ impl Task {
                     // This task and the published stage hold one each; who is on the way in, more.
                     let on_the_way = Arc::strong_count(&way.0) > 2;
                     // What cannot be counted is not taken for nobody.
-                    if on_the_way || way.connections().count().unwrap_or(1) > 0 {
-                        alone_since = Instant::now();
-                    } else if idle_stop.is_some_and(|limit| alone_since.elapsed() >= limit) {
+                    let alone = !on_the_way && way.connections().count().unwrap_or(1) == 0;
+                    let since = *alone_since.get_or_insert_with(Instant::now);
+                    if !alone {
+                        alone_since = None;
+                    } else if idle_stop.is_some_and(|limit| since.elapsed() >= limit) {
                         tracing::info!(project = %self.key, "nobody was connected for long enough");
                         break None;
                     }

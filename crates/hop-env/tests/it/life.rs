@@ -1,9 +1,9 @@
 //! The life of an environment: started by the first who enters, held, stopped, started again.
 
-use crate::site::{Site, key, run};
-use hop_env::{AskError, EnterStep, State};
-use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use crate::site::{Site, folder, key, run, settings};
+use hop_env::{AskError, EnterStep, FailureKind, State};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn twenty_who_enter_a_stopped_project_start_it_once() {
@@ -79,4 +79,92 @@ async fn a_keeper_that_ends_leaves_nothing_behind() {
     let error = site.environments.enter(&key(1)).await.unwrap_err();
     assert!(matches!(error, AskError::Unreachable { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(site.home(&key(1)).join("asked")).unwrap(), "asked\n");
+}
+
+#[tokio::test]
+async fn one_that_nobody_is_connected_to_is_stopped_and_its_home_kept() {
+    let idle_stop = Duration::from_millis(600);
+    let site = Site::with(|settings| settings.idle_stop = Some(idle_stop)).await;
+    let project = key(1);
+    let held = site.environments.enter(&project).await.unwrap();
+    let state = || async { site.environments.state(&project).await.unwrap() };
+    // It counts as connected for as long as the descriptor is open here, whatever else comes and goes.
+    site.run(&project, "echo kept > ~/kept").await;
+    let until = Instant::now() + 2 * idle_stop;
+    while Instant::now() < until {
+        assert!(matches!(state().await, State::Running { .. }));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(matches!(state().await, State::Running { connections: 1, .. }));
+    drop(held);
+    let alone = Instant::now();
+    while state().await != State::Stopped {
+        assert!(alone.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(alone.elapsed() >= idle_stop, "{:?}", alone.elapsed());
+    assert_eq!(site.run(&project, "cat ~/kept").await, "kept\n");
+    assert_eq!(site.starts(&project), 2);
+}
+
+#[tokio::test]
+async fn the_real_endpoint_is_held_and_ends_when_it_is_asked() {
+    let folder = folder();
+    let mut settings = settings(folder.path()).await;
+    // Where the projects' users get to it, whatever the modes on the way to the build.
+    std::fs::remove_file(&settings.hop).unwrap();
+    std::fs::copy(hop_e2e::server::hop_binary(), &settings.hop).unwrap();
+    settings.stop_patience = Duration::from_secs(20);
+    let site = Site::serve(folder, settings);
+    let project = key(1);
+    let mut held = site.environments.enter(&project).await.unwrap();
+    // What says no word is hung up on.
+    held.shutdown().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), held.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+    assert!(matches!(site.environments.state(&project).await.unwrap(), State::Running { .. }));
+    drop(held);
+    let asked = Instant::now();
+    site.environments.stop(&project).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(10), "it was killed, not asked");
+    assert_eq!(site.environments.state(&project).await.unwrap(), State::Stopped);
+}
+
+#[tokio::test]
+async fn one_that_cannot_start_says_why() {
+    let folder = folder();
+    let mut settings = settings(folder.path()).await;
+    let script = "#!/bin/sh\necho 'the roof\tis missing' >&2\nexit 3\n";
+    std::fs::write(&settings.hop, script).unwrap();
+    settings.start_timeout = Duration::from_secs(20);
+    let site = Site::serve(folder, settings);
+    match site.environments.enter(&key(1)).await {
+        Err(AskError::Failed(failure)) => {
+            assert_eq!(failure.kind, FailureKind::Ended, "{failure}");
+            assert_eq!(failure.tail, ["the roof\\tis missing"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(site.environments.state(&key(1)).await.unwrap(), State::Stopped);
+}
+
+#[tokio::test]
+async fn one_that_never_answers_is_killed_in_time_and_a_stop_ends_the_wait() {
+    let folder = folder();
+    let mut settings = settings(folder.path()).await;
+    std::fs::write(&settings.hop, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    settings.start_timeout = Duration::from_secs(1);
+    let site = Site::serve(folder, settings);
+    let kind = |error: AskError| match error {
+        AskError::Failed(failure) => failure.kind,
+        other => panic!("{other}"),
+    };
+    assert_eq!(kind(site.environments.enter(&key(1)).await.unwrap_err()), FailureKind::TimedOut);
+
+    let mut entering = site.environments.begin_to_enter(&key(2)).await.unwrap();
+    assert!(matches!(entering.step().await.unwrap(), EnterStep::Starting));
+    while site.environments.state(&key(2)).await.unwrap() != State::Starting {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    site.environments.stop(&key(2)).await.unwrap();
+    assert_eq!(kind(entering.step().await.unwrap_err()), FailureKind::Stopped);
 }

@@ -2,5 +2,8 @@
 //! from inside.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod attacks;
+mod doors;
 mod life;
+mod requests;
 mod site;

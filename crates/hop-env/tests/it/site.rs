@@ -34,9 +34,13 @@ pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Says where the uids of a keeper begin that follows another.
+pub(crate) const FIRST_UID: &str = "HOP_ENV_FIRST_UID";
+
 /// Uids that other test processes do not use at the same time.
 pub(crate) fn uids() -> Option<RangeInclusive<u32>> {
-    let first = 300_000 + std::process::id() % 10_000 * 10;
+    let said = std::env::var(FIRST_UID).ok().and_then(|said| said.parse::<u32>().ok());
+    let first = said.unwrap_or(300_000 + std::process::id() % 10_000 * 10);
     root().then(|| first..=first + 9)
 }
 
