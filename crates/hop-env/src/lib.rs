@@ -19,6 +19,7 @@ mod sandbox;
 pub mod socket;
 mod spawner;
 mod tail;
+pub mod walls;
 
 pub use environments::{AskError, Doors, EnterError, EnterStep, Entering, Environments};
 pub use homes::HomeError;

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Role(RoleOf),
     #[command(hide = true)]
     Door,
+    #[command(hide = true)]
+    Walls(Walls),
 }
 
 /// Start a whole site: SSH gateway, web pages, projects; and print how to get in
@@ -105,6 +107,14 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct RoleOf {
     pub(crate) role: Role,
+}
+
+/// Runs a program behind a project's walls; started by the keeper, never by hand
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Walls {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod generate;
 pub(crate) mod sftp_server;
 pub(crate) mod up;
+pub(crate) mod walls;
 
 pub(crate) mod serve;
 pub(crate) mod server;
