@@ -39,9 +39,18 @@ pub(crate) async fn serve(
 ) {
     match incoming {
         Incoming::Site(stream) => {
-            let vouched = gateway::await_word(stream, &config);
-            if let Some(Some(entered)) = stop.run_until_cancelled(vouched).await {
-                serve_guest(entered, config, stop).await;
+            let received = gateway::receive(stream, &config);
+            if let Some(Some(brought)) = stop.run_until_cancelled(received).await {
+                let (entered, ended) = brought.into_parts();
+                let connection = entered.connection.clone();
+                let farewell = async {
+                    connection.disconnect(DisconnectReason::ByApplication, &ended.await);
+                    std::future::pending().await
+                };
+                tokio::select! {
+                    () = serve_guest(entered, config, stop) => {}
+                    () = farewell => {}
+                }
             }
         }
         direct @ (Incoming::Tcp { .. } | Incoming::Unix(_) | Incoming::Stdio) => {

@@ -19,8 +19,8 @@ use crate::private_dir::random_name;
 const MAX_FILE: u64 = 64 * 1024;
 
 /// The kinds that we make, and their file names: those of OpenSSH, so that a reader knows them.
-const KEPT: &[(KeyAlgorithm, &str)] =
-    &[(KeyAlgorithm::Ed25519, "ssh_host_ed25519_key"), (KeyAlgorithm::Rsa, "ssh_host_rsa_key")];
+const KEPT: &[(KeyAlgorithm, &str)] = &[ED25519, (KeyAlgorithm::Rsa, "ssh_host_rsa_key")];
+const ED25519: (KeyAlgorithm, &str) = (KeyAlgorithm::Ed25519, "ssh_host_ed25519_key");
 
 /// A host key and where it is from.
 #[derive(Debug)]
@@ -128,6 +128,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<LoadedHostKey>, HostKeyError> {
 pub fn keep(directory: &Path) -> Result<Vec<LoadedHostKey>, HostKeyError> {
     prepare(directory)?;
     KEPT.iter().map(|(algorithm, name)| keep_one(&directory.join(name), *algorithm)).collect()
+}
+
+/// The same with the one kind that is made at once and that every client of today knows.
+pub fn keep_ed25519(directory: &Path) -> Result<LoadedHostKey, HostKeyError> {
+    prepare(directory)?;
+    let (algorithm, name) = ED25519;
+    keep_one(&directory.join(name), algorithm)
 }
 
 fn prepare(directory: &Path) -> Result<(), HostKeyError> {

@@ -9,6 +9,7 @@ mod door;
 mod follow;
 mod gateway;
 mod grant;
+mod inner;
 mod judge;
 mod jump;
 mod lifetime;

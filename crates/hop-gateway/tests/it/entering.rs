@@ -110,12 +110,7 @@ async fn the_records_say_who_came_with_which_key() {
     let key = site.store.keys().find_by_id(site.bob.key).await.unwrap().unwrap();
     let used = key.last_use.unwrap();
     assert_eq!((used.address.to_string().as_str(), used.project), ("127.0.0.1", Some(site.first)));
-    // The row is closed when the gateway has seen the end, which is a moment after the client has.
-    let filter = hop_store::SessionFilter::Project(site.first);
-    while !site.store.ssh_sessions().list_live(filter, 10).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let sessions = site.store.ssh_sessions().list(filter, None, 10).await.unwrap();
+    let sessions = site.sessions_of(site.first).await;
     let session = sessions.first().unwrap();
     assert_eq!((session.account, session.key_title.as_str()), (site.bob.account, "bob's laptop"));
     assert_eq!(session.end.as_ref().unwrap().cause, hop_store::EndCause::Client);

@@ -3,4 +3,5 @@
 
 mod ending;
 mod entering;
+mod jumping;
 mod site;

@@ -1,12 +1,13 @@
 //! A site in a folder: store, gateway, two accounts, two projects.
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hop_e2e::server::hop_binary;
 use hop_env::{Environments, Isolation, Keeper, KeeperSettings, ProjectKey, RunAs, State};
@@ -14,15 +15,20 @@ use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, UserCa};
 use hop_keys::{KeyAlgorithm, PrivateKey};
 use hop_ssh::{HostKey, ServerConfig};
 use hop_store::{
-    AccountId, AccountName, Actor, Change, Environment, GatewayId, KeyId, KeyOwner, Location, NewAccount,
-    NewKey, NewProject, Preparation, ProjectId, Role, Store, Through, Timestamp, Title,
+    AccountId, AccountName, Actor, Alias, Change, Environment, GatewayId, KeyId, KeyOwner, Location,
+    NewAccount, NewKey, NewProject, Preparation, ProjectId, Role, SessionFilter, SshSession, Store, Through,
+    Timestamp, Title,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// The alias of the first project.
+pub(crate) const FIRST: &str = "first-one";
+
 /// An account with its key.
 pub(crate) struct Person {
+    pub(crate) name: String,
     pub(crate) account: AccountId,
     pub(crate) key: KeyId,
     pub(crate) private: PathBuf,
@@ -104,10 +110,10 @@ impl Site {
         let bob = person(&mut change, directory.path(), "bob").await;
         let eve = person(&mut change, directory.path(), "eve").await;
         let (first, second) = (ProjectId::new(now(), random()), ProjectId::new(now(), random()));
-        for (id, title) in [(first, "First"), (second, "Second")] {
+        for (id, alias, title) in [(first, FIRST, "First"), (second, "second-one", "Second")] {
             let new = NewProject {
                 id,
-                alias: None,
+                alias: Some(Alias::parse(alias).unwrap()),
                 title: Title::parse(title).unwrap(),
                 environment: Environment { kind: "process".to_owned(), settings: serde_json::json!({}) },
                 owner: ada.account,
@@ -154,34 +160,55 @@ impl Site {
         change(&self.store).await
     }
 
+    /// A client's configuration in which the host `gateway` is this site's, and `jump` its door to others. The key of
+    /// `inner` is shown to every other host.
+    pub(crate) fn config_of(&self, person: &Person, inner: &Person) -> PathBuf {
+        let path = self.directory.path().join(format!("{}-{}.config", person.name, inner.name));
+        if path.exists() {
+            return path;
+        }
+        let known_hosts = self.directory.path().join("known_hosts");
+        let text = format!(
+            "Host gateway\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {outer}\n\
+             Host * !gateway\n  IdentityFile {inner}\n\
+             Host *\n  BatchMode yes\n  StrictHostKeyChecking no\n  IdentitiesOnly yes\n  \
+             IdentityAgent none\n  ControlPath none\n  UserKnownHostsFile {known_hosts}\n",
+            port = self.address.port(),
+            outer = person.private.display(),
+            inner = inner.private.display(),
+            known_hosts = known_hosts.display(),
+        );
+        // In one piece: other clients may be starting.
+        let made = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
+        std::fs::write(made.path(), text).unwrap();
+        made.persist(&path).unwrap();
+        path
+    }
+
     fn command(&self, program: &str, person: &Person) -> Command {
         let mut command = Command::new(program);
-        command
-            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
-            .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "ControlPath=none"])
-            .arg("-o")
-            .arg(format!("UserKnownHostsFile={}", self.directory.path().join("known_hosts").display()))
-            .args(["-o", &format!("Port={}", self.address.port()), "-i"])
-            .arg(&person.private)
-            .stdin(Stdio::null());
+        command.arg("-F").arg(self.config_of(person, person)).stdin(Stdio::null());
         command
     }
 
     /// Runs ssh as a person, to a user name at the gateway.
     pub(crate) async fn ssh(&self, person: &Person, user: &str, words: &[&str]) -> Output {
         let mut command = self.command("ssh", person);
-        command.arg(format!("{user}@127.0.0.1")).args(words);
-        tokio::task::spawn_blocking(move || {
-            command.output().expect("install the Debian package openssh-client")
-        })
-        .await
-        .unwrap()
+        command.arg(format!("{user}@gateway")).args(words);
+        output(command).await
+    }
+
+    /// Runs ssh as a person with these words behind the configuration.
+    pub(crate) async fn ssh_words(&self, person: &Person, words: &[&str]) -> Output {
+        let mut command = self.command("ssh", person);
+        command.args(words);
+        output(command).await
     }
 
     /// Starts ssh as a person and leaves it running; its output is to be read.
     pub(crate) fn ssh_running(&self, person: &Person, user: &str, words: &[&str]) -> Child {
         let mut command = self.command("ssh", person);
-        command.arg(format!("{user}@127.0.0.1")).args(words);
+        command.arg(format!("{user}@gateway")).args(words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -190,9 +217,47 @@ impl Site {
         let file = self.directory.path().join("batch");
         std::fs::write(&file, batch).unwrap();
         let mut command = self.command("sftp", person);
-        command.arg("-b").arg(file).arg(format!("{user}@127.0.0.1"));
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        command.arg("-b").arg(file).arg(format!("{user}@gateway"));
+        output(command).await
     }
+
+    /// Every session of a project, once none is live: rows are closed a moment after the client has seen the end.
+    pub(crate) async fn sessions_of(&self, project: ProjectId) -> Vec<SshSession> {
+        let filter = SessionFilter::Project(project);
+        while !self.store.ssh_sessions().list_live(filter, 100).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.store.ssh_sessions().list(filter, None, 100).await.unwrap()
+    }
+}
+
+/// The first line that a running client prints; its output stays open as long as the reader.
+pub(crate) async fn first_line(client: &mut Child) -> (String, BufReader<ChildStdout>) {
+    let mut output = BufReader::new(client.stdout.take().unwrap());
+    let read = move || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        (line, output)
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+/// Waits for a client to end: its status, what it complained about, and how long that took.
+pub(crate) async fn ended(mut client: Child) -> (ExitStatus, String, Duration) {
+    let start = Instant::now();
+    let wait = move || {
+        let mut said = String::new();
+        client.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (client.wait().unwrap(), said, start.elapsed())
+    };
+    let waiting = tokio::task::spawn_blocking(wait);
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it goes on").unwrap()
+}
+
+/// Runs a program to its end.
+pub(crate) async fn output(mut command: Command) -> Output {
+    let run = move || command.output().expect("install the Debian package openssh-client");
+    tokio::task::spawn_blocking(run).await.unwrap()
 }
 
 impl Drop for Site {
@@ -223,7 +288,7 @@ async fn person(change: &mut Change, directory: &Path, name: &str) -> Person {
         expires: None,
     };
     change.keys().add(&new).await.unwrap();
-    Person { account, key, private }
+    Person { name: name.to_owned(), account, key, private }
 }
 
 /// A keeper in this process: the other side of the socket.
