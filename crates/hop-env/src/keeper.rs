@@ -9,6 +9,7 @@ mod environment;
 mod request;
 mod settings;
 
+use crate::cgroup::{ControlGroups, LimitsInForce};
 use crate::homes::{HomeError, Homes};
 use crate::made_etc::{HostKeyLine, HostKeyLineError};
 use crate::project::ProjectKey;
@@ -76,6 +77,8 @@ struct Shared {
     settings: KeeperSettings,
     gateway_keys: Vec<HostKeyLine>,
     homes: Homes,
+    groups: Option<ControlGroups>,
+    limits_in_force: LimitsInForce,
     spawner: Spawner,
     environments: Mutex<HashMap<ProjectKey, Environment>>,
     doors: DoorHolder,
@@ -103,11 +106,21 @@ impl Keeper {
             .collect::<Result<_, _>>()?;
         let homes = Homes::open(&settings.projects, settings.uids.clone())?;
         let lock = settings::runtime(&settings)?;
+        let (groups, limits_in_force) = match ControlGroups::find(settings.control_group.as_deref()) {
+            Ok(groups) => {
+                let directory = groups.directory().to_owned();
+                (Some(groups), LimitsInForce::ControlGroups { directory })
+            }
+            Err(why) => (None, LimitsInForce::ResourceLimits { why }),
+        };
+        tracing::info!("limits of projects: {limits_in_force}");
         let spawner =
             Spawner::new().map_err(|source| KeeperError::File { path: "a thread".into(), source })?;
         Ok(Self(Arc::new(Shared {
             gateway_keys,
             homes,
+            groups,
+            limits_in_force,
             spawner,
             environments: Mutex::default(),
             doors: DoorHolder::default(),
@@ -116,6 +129,11 @@ impl Keeper {
             _lock: lock,
             settings,
         })))
+    }
+
+    /// By what the limits of projects are kept here.
+    pub fn limits_in_force(&self) -> &LimitsInForce {
+        &self.0.limits_in_force
     }
 
     /// Answers requests of these users until `stop` is cancelled; then stops all environments and returns when they

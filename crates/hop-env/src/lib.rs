@@ -5,6 +5,7 @@
 //! must stay true: nothing of a project runs as uid 0; an endpoint belongs to its tenant, so it is given no secret
 //! of the site.
 
+mod cgroup;
 mod connections;
 mod environments;
 mod homes;
@@ -14,6 +15,7 @@ mod passing;
 mod processes;
 mod project;
 mod protocol;
+pub mod proxy;
 mod running;
 mod sandbox;
 pub mod socket;
@@ -21,10 +23,11 @@ mod spawner;
 mod tail;
 pub mod walls;
 
+pub use cgroup::LimitsInForce;
 pub use environments::{AskError, Doors, EnterError, EnterStep, Entering, Environments};
 pub use homes::HomeError;
 pub use keeper::{Keeper, KeeperError, KeeperSettings};
 pub use made_etc::HostKeyLineError;
 pub use project::{ProjectKey, ProjectKeyError, RunAs};
 pub use protocol::{Failure, FailureKind, State};
-pub use sandbox::{Isolation, IsolationError, Limits, Network};
+pub use sandbox::{Isolation, IsolationError, Limits, Network, Shown};

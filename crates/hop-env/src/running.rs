@@ -3,7 +3,7 @@
 use crate::made_etc::{self, HostKeyLine};
 use crate::processes::{self, Process};
 use crate::project::Project;
-use crate::sandbox::{HOP, Inside, Isolation, IsolationError, Limits, Network};
+use crate::sandbox::{HOP, Inside, Isolation, IsolationError, Limits, Network, Shown};
 use crate::socket::{self, SocketAccess};
 use crate::spawner::Spawner;
 use std::io;
@@ -59,8 +59,11 @@ pub(crate) struct Place<'a> {
     /// A private directory for this project's sockets and made files.
     pub(crate) runtime: &'a Path,
     pub(crate) network: &'a Network,
+    pub(crate) shown: &'a [Shown],
     pub(crate) limits: Limits,
     pub(crate) gateway_keys: &'a [HostKeyLine],
+    /// The project's control group, empty.
+    pub(crate) group: Option<&'a Path>,
 }
 
 impl Running {
@@ -83,13 +86,24 @@ impl Running {
         let door_listener = socket::bind(&door, SocketAccess { mode: 0o600, owner }).map_err(at(&door))?;
         let sandboxed = matches!(place.isolation, Isolation::Sandbox { .. });
         let hop = if sandboxed { HOP.into() } else { place.hop.as_os_str().to_owned() };
-        let program = [hop, "endpoint".into(), "--site".into()];
+        let program = match place.network {
+            Network::Proxy { .. } if sandboxed => {
+                // The port is an endpoint's child: it goes when that goes.
+                let script = "\"$0\" proxy-port & exec \"$0\" endpoint --site";
+                vec!["/bin/sh".into(), "-c".into(), script.into(), hop]
+            }
+            Network::None | Network::Host | Network::Proxy { .. } => {
+                vec![hop, "endpoint".into(), "--site".into()]
+            }
+        };
         let inside = Inside {
             etc: &etc,
             hop: place.hop,
             door: Some(&door),
             network: place.network,
+            shown: place.shown,
             limits: place.limits,
+            group: place.group,
         };
         let mut command = place.isolation.command(project, &inside, &program)?;
         if !sandboxed {

@@ -6,6 +6,7 @@
 
 use crate::made_etc::{SHARED, shell};
 use crate::project::{Project, RunAs};
+use crate::proxy;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,11 +25,21 @@ pub enum Network {
     None,
     /// Its own loopback, and the world's public addresses through an HTTP proxy of the site.
     Proxy {
-        /// The socket on which the site's proxy serves.
+        /// The socket on which the site's [`proxy`] serves. It must outlive a crash of the site (and be
+        /// served again by the next): running environments hold this one.
         socket: PathBuf,
     },
     /// Whatever this machine reaches, its loopback included: for sites where everybody is trusted.
     Host,
+}
+
+/// A directory of this machine that projects see under the same path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether projects may write there, as far as its own permissions let their users.
+    pub writable: bool,
 }
 
 /// How much a project may take.
@@ -115,14 +126,14 @@ impl Isolation {
         inside: &Inside<'_>,
         program: &[OsString],
     ) -> Result<Command, IsolationError> {
-        let Inside { etc, hop, door, network, limits } = *inside;
+        let Inside { etc, hop, door, network, shown, limits, group } = *inside;
         let Self::Sandbox { bwrap } = self else {
             let mut words = vec![SETPRIV.into(), "--pdeathsig=KILL".into()];
             words.extend(as_user(project.run_as)?);
             words.push("--".into());
             words.extend(limited(limits));
             words.extend(program.iter().cloned());
-            return Ok(command(words));
+            return Ok(command(grouped(group, words)));
         };
         let mut words = switched(project.run_as, bwrap)?;
         let mut add = |list: &[&dyn AsRef<std::ffi::OsStr>]| {
@@ -156,8 +167,21 @@ impl Isolation {
         if let Some(door) = door {
             add(&[&"--bind", &door, &DOOR]);
         }
+        if let Network::Proxy { socket } = network {
+            add(&[&"--bind", &socket, &proxy::SOCKET]);
+            let address = format!("http://{}", proxy::ADDRESS);
+            for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
+                add(&[&"--setenv", &name, &address]);
+            }
+            for name in ["no_proxy", "NO_PROXY"] {
+                add(&[&"--setenv", &name, &"localhost,127.0.0.1,::1"]);
+            }
+        }
         let home = format!("/home/{}", project.user);
         add(&[&"--dir", &"/home", &"--bind", &project.home, &home, &"--chdir", &home]);
+        for Shown { path, writable } in shown {
+            add(&[if *writable { &"--bind" } else { &"--ro-bind" }, path, path]);
+        }
         // What bubblewrap made for these is memory without a limit.
         add(&[&"--remount-ro", &"/dev", &"--remount-ro", &"/"]);
         for (name, value) in [
@@ -173,7 +197,7 @@ impl Isolation {
         add(&[&"--"]);
         words.extend(limited(limits));
         words.extend(program.iter().cloned());
-        Ok(command(words))
+        Ok(command(grouped(group, words)))
     }
 }
 
@@ -187,7 +211,10 @@ pub(crate) struct Inside<'a> {
     /// The project's socket to its gateway.
     pub(crate) door: Option<&'a Path>,
     pub(crate) network: &'a Network,
+    pub(crate) shown: &'a [Shown],
     pub(crate) limits: Limits,
+    /// The project's control group.
+    pub(crate) group: Option<&'a Path>,
 }
 
 const SETPRIV: &str = "/usr/bin/setpriv";
@@ -235,6 +262,16 @@ fn limited(limits: Limits) -> Vec<OsString> {
     }
     words.push("--".into());
     words
+}
+
+/// The words that go into a control group before anything else happens; a shell does it, since what is moved later has
+/// children already.
+fn grouped(group: Option<&Path>, words: Vec<OsString>) -> Vec<OsString> {
+    let Some(group) = group else { return words };
+    let script = "echo 0 > \"$0\" && exec \"$@\"";
+    let mut first = vec!["/bin/sh".into(), "-c".into(), script.into(), group.join("cgroup.procs").into()];
+    first.extend(words);
+    first
 }
 
 fn command(words: Vec<OsString>) -> Command {

@@ -147,15 +147,29 @@ impl Task {
                 Some(Command::Stop(done)) => answer(done, ()),
                 Some(Command::Enter(first)) => {
                     let mut waiting = vec![first];
-                    match self.start(&mut waiting).await {
+                    let started = self.start(&mut waiting).await;
+                    match started {
                         Ok((running, door)) => self.hold(running, door, waiting).await,
                         Err(failure) => {
                             tracing::warn!(project = %self.key, %failure, "environment not started");
                             waiting.into_iter().for_each(|one| answer(one, Err(failure.clone())));
                         }
                     }
+                    self.remove_group().await;
                 }
             }
+        }
+    }
+
+    /// What is left in its control group ends with it.
+    async fn remove_group(&self) {
+        if self.keeper.groups.is_some() {
+            let (keeper, key) = (Arc::clone(&self.keeper), self.key.clone());
+            let removing = tokio::task::spawn_blocking(move || {
+                keeper.groups.iter().for_each(|groups| groups.remove(&key))
+            });
+            // It says itself what it could not do.
+            let _done = removing.await;
         }
     }
 
@@ -280,13 +294,28 @@ async fn started(keeper: Arc<Shared>, key: ProjectKey) -> Result<(Running, StdUn
         .map_err(|error| Failure::new(FailureKind::Home, error))?;
     let machine = |error: &dyn std::error::Error| Failure::new(FailureKind::Machine, error);
     let runtime = keeper.runtime(&key).map_err(|error| machine(&error))?;
+    let group = match &keeper.groups {
+        None => None,
+        Some(_) => {
+            let (making, wanted) = (Arc::clone(&keeper), key.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                making.groups.as_ref().map(|groups| groups.make(&wanted, making.settings.limits)).transpose()
+            });
+            let made = made.await.map_err(|error| machine(&error))?;
+            made.map_err(|error| {
+                Failure::new(FailureKind::Machine, format!("cannot make its control group: {error}"))
+            })?
+        }
+    };
     let place = Place {
         isolation: &settings.isolation,
         hop: &settings.hop,
         runtime: &runtime,
         network: &settings.network,
+        shown: &settings.shown,
         limits: settings.limits,
         gateway_keys: &keeper.gateway_keys,
+        group: group.as_deref(),
     };
     let started = Running::start(&keeper.spawner, &project, &place).await;
     let (mut running, door) = started.map_err(|error| machine(&error))?;

@@ -2,7 +2,7 @@
 
 use super::KeeperError;
 use crate::homes;
-use crate::sandbox::{Isolation, Limits, Network};
+use crate::sandbox::{Isolation, Limits, Network, Shown};
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
@@ -27,8 +27,12 @@ pub struct KeeperSettings {
     pub uids: Option<RangeInclusive<u32>>,
     /// What projects reach over the network.
     pub network: Network,
+    /// Directories of this machine that every project sees under the same path: software, data.
+    pub shown: Vec<Shown>,
     /// How much each may take.
     pub limits: Limits,
+    /// A control group of version 2 that is ours, empty or with this service's processes; looked for if not given.
+    pub control_group: Option<PathBuf>,
     /// An environment to which nobody had a connection for this long is stopped; `None` is never.
     pub idle_stop: Option<Duration>,
     /// How long an endpoint may take to answer for the first time.
@@ -50,7 +54,9 @@ impl KeeperSettings {
             runtime,
             uids: None,
             network: Network::None,
+            shown: Vec::new(),
             limits: Limits::default(),
+            control_group: None,
             idle_stop: Some(Duration::from_secs(30 * 60)),
             start_timeout: Duration::from_secs(60),
             stop_patience: Duration::from_secs(5),

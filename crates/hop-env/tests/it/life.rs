@@ -1,6 +1,6 @@
 //! The life of an environment: started by the first who enters, held, stopped, started again.
 
-use crate::site::{Site, folder, key, run, settings};
+use crate::site::{Site, eventually, folder, key, run, settings};
 use hop_env::{AskError, EnterStep, FailureKind, State};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,9 +52,8 @@ async fn one_that_died_is_started_again() {
         let died = site.run(&project, "kill -9 $PPID").await;
         assert_eq!(died, "");
         assert_eq!(site.starts(&project), life);
-        while site.environments.state(&project).await.unwrap() != State::Stopped {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let state = async || site.environments.state(&project).await.unwrap() == State::Stopped;
+        eventually("it is known to be dead", state).await;
     }
 }
 
@@ -98,10 +97,7 @@ async fn one_that_nobody_is_connected_to_is_stopped_and_its_home_kept() {
     assert!(matches!(state().await, State::Running { connections: 1, .. }));
     drop(held);
     let alone = Instant::now();
-    while state().await != State::Stopped {
-        assert!(alone.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("it is stopped", async || state().await == State::Stopped).await;
     assert!(alone.elapsed() >= idle_stop, "{:?}", alone.elapsed());
     assert_eq!(site.run(&project, "cat ~/kept").await, "kept\n");
     assert_eq!(site.starts(&project), 2);
@@ -162,9 +158,8 @@ async fn one_that_never_answers_is_killed_in_time_and_a_stop_ends_the_wait() {
 
     let mut entering = site.environments.begin_to_enter(&key(2)).await.unwrap();
     assert!(matches!(entering.step().await.unwrap(), EnterStep::Starting));
-    while site.environments.state(&key(2)).await.unwrap() != State::Starting {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let starting = async || site.environments.state(&key(2)).await.unwrap() == State::Starting;
+    eventually("it is being started", starting).await;
     site.environments.stop(&key(2)).await.unwrap();
     assert_eq!(kind(entering.step().await.unwrap_err()), FailureKind::Stopped);
 }

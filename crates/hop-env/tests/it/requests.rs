@@ -1,6 +1,6 @@
 //! Who may ask a keeper, and what.
 
-use crate::site::{FIRST_UID, Site, folder, key, root, settings, uids};
+use crate::site::{FIRST_UID, Site, eventually, folder, key, root, settings, uids};
 use hop_env::socket::SocketAccess;
 use hop_env::{AskError, Environments, Keeper, KeeperError};
 use std::process::Command;
@@ -126,17 +126,13 @@ async fn a_killed_keeper_takes_its_environments_along_and_the_next_starts_afresh
         let mark = format!("sleep 31337{}", std::process::id());
         let script = format!("setsid nohup {mark} > /dev/null 2>&1 & echo well");
         assert_eq!(crate::site::run(environments.enter(&project).await.unwrap(), &script).await, "well\n");
-        while !running(&mark) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("it runs", async || running(&mark)).await;
         keeper.kill().unwrap();
         keeper.wait().unwrap();
         // The kernel ends the sandbox, and with it the connection.
         let ended = tokio::time::timeout(Duration::from_secs(10), held.read(&mut [0; 1])).await.unwrap();
         assert_eq!(ended.unwrap_or(0), 0);
-        while running(&mark) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("it is gone with its keeper", async || !running(&mark)).await;
     }
     assert_eq!(starts, 3);
 }

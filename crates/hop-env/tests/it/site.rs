@@ -113,6 +113,16 @@ pub(crate) async fn run(mut stream: UnixStream, script: &str) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
+/// Waits until something that has no event of its own is so.
+pub(crate) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 /// A folder that projects' users may pass through.
 pub(crate) fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
