@@ -58,6 +58,9 @@ pub enum ProjectError {
         /// The limit.
         most: usize,
     },
+    /// Nobody enters it now.
+    #[error("this project is suspended")]
+    Suspended,
     /// The store did not do its part.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,7 +74,9 @@ impl ProjectError {
             Self::Denied(denied) => denied.kind(),
             Self::Title(_) | Self::AliasText(_) => ErrorKind::Invalid,
             Self::NoAccount => ErrorKind::Absent,
-            Self::AliasTaken { .. } | Self::AliasRests { .. } | Self::Full { .. } => ErrorKind::Conflict,
+            Self::AliasTaken { .. } | Self::AliasRests { .. } | Self::Full { .. } | Self::Suspended => {
+                ErrorKind::Conflict
+            }
             Self::Store(error) => ErrorKind::of_store(error),
         }
     }
@@ -187,12 +192,30 @@ impl Operations {
         Ok(self.store.projects().list_of_account(own.id).await?)
     }
 
-    /// A project that the caller may enter, so also start and stop: a member's, while it is active.
-    pub async fn may_enter(&self, caller: &Caller, project: ProjectId) -> Result<Project, ProjectError> {
+    /// Says in the audit trail that the caller starts a project, and returns it: the door then has it started. For its
+    /// members and admins, while it is active.
+    pub async fn order_start(&self, caller: &Caller, project: ProjectId) -> Result<Project, ProjectError> {
+        self.order(caller, project, "project.start").await
+    }
+
+    /// The same for stopping it.
+    pub async fn order_stop(&self, caller: &Caller, project: ProjectId) -> Result<Project, ProjectError> {
+        self.order(caller, project, "project.stop").await
+    }
+
+    async fn order(
+        &self,
+        caller: &Caller,
+        project: ProjectId,
+        action: &str,
+    ) -> Result<Project, ProjectError> {
+        let mut turn = self.begin(caller).await?;
         let standing = self.standing(caller, project).await?;
-        match standing.project.state {
-            ProjectState::Active => Ok(standing.project),
-            ProjectState::Suspended | ProjectState::Removed => Err(Denied::NoProject.into()),
+        if standing.project.state != ProjectState::Active {
+            return Err(ProjectError::Suspended);
         }
+        turn.change.record(action, None, Some(project), serde_json::json!({})).await?;
+        turn.change.commit().await?;
+        Ok(standing.project)
     }
 }

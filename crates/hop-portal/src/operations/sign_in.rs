@@ -176,11 +176,12 @@ impl Operations {
         address: Option<IpAddr>,
     ) -> Result<Option<(WebSession, Account)>, StoreError> {
         let now = self.now();
-        let found = self.store.web_sessions().find_by_token(token.hash(), now).await?;
-        if let Some((session, _)) = &found
+        let mut found = self.store.web_sessions().find_by_token(token.hash(), now).await?;
+        if let Some((session, _)) = &mut found
             && (session.last_seen.plus(TOUCH) <= now || session.address != address)
         {
             self.store.web_sessions().touch(session.id, now, address).await?;
+            (session.last_seen, session.address) = (now, address);
         }
         Ok(found)
     }

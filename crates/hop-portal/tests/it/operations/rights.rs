@@ -57,7 +57,8 @@ impl People {
             "see activity" => {
                 operations.project_activity(caller, project, None, 9).await.map(drop).map_err(|e| e.kind())
             }
-            "enter" => operations.may_enter(caller, project).await.map(drop).map_err(|e| e.kind()),
+            "start" => operations.order_start(caller, project).await.map(drop).map_err(|e| e.kind()),
+            "stop" => operations.order_stop(caller, project).await.map(drop).map_err(|e| e.kind()),
             "set alias" => {
                 operations.set_alias(caller, project, Some(&alias("climate"))).await.map_err(|e| e.kind())
             }
@@ -113,7 +114,8 @@ async fn who_may_do_what_in_a_project() {
         ("see keys", [OK, OK, OK, OK, NONE, NO]),
         ("see sessions", [OK, OK, OK, OK, NONE, NO]),
         ("see activity", [OK, OK, OK, OK, NONE, NO]),
-        ("enter", [OK, OK, OK, OK, NONE, NO]),
+        ("start", [OK, OK, OK, OK, NONE, NO]),
+        ("stop", [OK, OK, OK, OK, NONE, NO]),
         ("set alias", [OK, OK, OK, NO, NONE, NO]),
         ("set title", [OK, OK, OK, NO, NONE, NO]),
         ("add member", [OK, OK, OK, NO, NONE, NO]),

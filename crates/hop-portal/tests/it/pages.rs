@@ -1,0 +1,5 @@
+//! The pages through a real listener.
+
+mod content;
+mod sessions;
+mod walls;
