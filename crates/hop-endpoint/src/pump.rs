@@ -9,12 +9,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::descriptor::GROWN_OUTPUT;
 use crate::limits::Activity;
 
-/// One read: two of the largest packets, or a whole pipe.
+/// One read by default: two of the largest packets, or a whole small pipe. What a sink does not take of it is kept.
 const READ: usize = 64 * 1024;
-/// Reads in a row before the other tasks of the thread get their turn.
-const READS_PER_TURN: usize = 8;
+/// One read of what goes to the peer: a whole large pipe, and more room than it can fill, since only a read that is
+/// not filled says that nothing is left.
+const READ_FOR_PEER: usize = GROWN_OUTPUT + 4096;
+/// Bytes in a row before the other tasks of the thread get their turn: as much as a connection's output takes, so that
+/// they can be sealed where they will be sent from and wait in no queue.
+const TURN: usize = 128 * 1024;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -30,13 +35,26 @@ pub(crate) enum Stopped {
 }
 
 /// One direction of a flow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pump {
     rest: Vec<u8>,
     written: usize,
+    /// What one read may bring.
+    read: usize,
+}
+
+impl Default for Pump {
+    fn default() -> Self {
+        Self { rest: Vec::new(), written: 0, read: READ }
+    }
 }
 
 impl Pump {
+    /// A pump from a program or a socket to the peer.
+    pub(crate) fn to_peer() -> Self {
+        Self { read: READ_FOR_PEER, ..Self::default() }
+    }
+
     /// Moves bytes until one side ends. Cancel-safe: a cancelled run goes on where it was, with the same ends.
     pub(crate) async fn run<R, W>(&mut self, source: &mut R, sink: &mut W, activity: &Activity) -> Stopped
     where
@@ -45,7 +63,7 @@ impl Pump {
     {
         std::future::poll_fn(|context| {
             let mut scratch = SCRATCH.take();
-            scratch.resize(READ, 0);
+            scratch.resize(READ_FOR_PEER.max(READ), 0);
             let polled = self.poll(context, Pin::new(source), Pin::new(sink), activity, &mut scratch);
             SCRATCH.set(scratch);
             polled
@@ -61,11 +79,12 @@ impl Pump {
         activity: &Activity,
         scratch: &mut [u8],
     ) -> Poll<Stopped> {
-        for _ in 0..READS_PER_TURN {
+        let mut moved = 0;
+        while moved < TURN {
             if let Err(stopped) = ready!(self.poll_rest(context, sink.as_mut())) {
                 return Poll::Ready(stopped);
             }
-            let mut buffer = ReadBuf::new(scratch);
+            let mut buffer = ReadBuf::new(scratch.get_mut(..self.read).unwrap_or_default());
             match source.as_mut().poll_read(context, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Stopped::SourceEnded),
@@ -76,6 +95,7 @@ impl Pump {
             }
             activity.touch();
             let mut bytes = buffer.filled();
+            moved += bytes.len();
             while !bytes.is_empty() {
                 match sink.as_mut().poll_write(context, bytes) {
                     Poll::Ready(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),

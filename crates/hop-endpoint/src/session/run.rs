@@ -62,7 +62,7 @@ impl Running<'_> {
             let _unread = errors_to_client.write_all(notice.as_bytes()).await;
         }
         let mut stdin = Some(stdin);
-        let (mut input, mut output, mut errors) = (Pump::default(), Pump::default(), Pump::default());
+        let (mut input, mut output, mut errors) = (Pump::default(), Pump::to_peer(), Pump::to_peer());
         let (mut output_open, mut errors_open, mut ending) = (true, true, None);
         loop {
             if let (false, false, Some(ending)) = (output_open, errors_open, ending) {
@@ -110,7 +110,7 @@ impl Running<'_> {
             let _unread = to_client.write_all(notice.replace('\n', "\r\n").as_bytes()).await;
         }
         let (mut source, mut sink) = (master.descriptor(), master.descriptor());
-        let (mut input, mut output) = (Pump::default(), Pump::default());
+        let (mut input, mut output) = (Pump::default(), Pump::to_peer());
         let (mut input_open, mut output_open, mut ending) = (true, true, None);
         loop {
             // From the end on, only what is there already.
