@@ -11,6 +11,7 @@ mod settings;
 
 use crate::cgroup::{ControlGroups, LimitsInForce};
 use crate::homes::{HomeError, Homes};
+use crate::inherited;
 use crate::made_etc::{HostKeyLine, HostKeyLineError};
 use crate::project::ProjectKey;
 use crate::protocol::State;
@@ -45,8 +46,8 @@ pub enum KeeperError {
         /// The lock.
         path: PathBuf,
     },
-    /// A file cannot be made.
-    #[error("cannot make {}: {source}", path.display())]
+    /// A file cannot be made or used.
+    #[error("cannot make or use {}: {source}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -114,6 +115,8 @@ impl Keeper {
             Err(why) => (None, LimitsInForce::ResourceLimits { why }),
         };
         tracing::info!("limits of projects: {limits_in_force}");
+        inherited::keep_to_ourselves()
+            .map_err(|source| KeeperError::File { path: "/proc/self/fd".into(), source })?;
         let spawner =
             Spawner::new().map_err(|source| KeeperError::File { path: "a thread".into(), source })?;
         Ok(Self(Arc::new(Shared {

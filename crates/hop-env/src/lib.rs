@@ -9,6 +9,7 @@ mod cgroup;
 mod connections;
 mod environments;
 mod homes;
+mod inherited;
 mod keeper;
 mod made_etc;
 mod passing;

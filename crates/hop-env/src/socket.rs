@@ -17,7 +17,7 @@ const BACKLOG: i32 = 4096;
 /// Who may connect to a socket that is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketAccess {
-    /// As in `0o600`. It holds from the first moment.
+    /// As in `0o600`, whatever the umask; there is no moment in which more is open.
     pub mode: u32,
     /// The user and group who get it; whoever binds it otherwise.
     pub owner: Option<(u32, u32)>,
@@ -44,6 +44,8 @@ pub fn bind(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     // Linux makes the file with the socket's own mode: there is no moment in which others may connect.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(access.mode & 0o777))?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(through(&directory, name))?)?;
+    // Our umask has made it narrower, perhaps.
+    rustix::fs::chmodat(&directory, name, Mode::from_raw_mode(access.mode & 0o777), AtFlags::empty())?;
     if let Some((uid, gid)) = access.owner {
         let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
         rustix::fs::chownat(&directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
@@ -84,6 +86,9 @@ mod tests {
         std::fs::create_dir_all(&deep).unwrap();
         let path = deep.join("socket");
         for _twice in 0..2 {
+            let shared = bind(&path, SocketAccess { mode: 0o666, owner: None }).unwrap();
+            assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o666);
+            drop(shared);
             let listener = bind(&path, SocketAccess::PRIVATE).unwrap();
             assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
             let _connected = connect(&path).await.unwrap();

@@ -5,5 +5,6 @@
 mod attacks;
 mod doors;
 mod life;
+mod proxied;
 mod requests;
 mod site;

@@ -3,7 +3,7 @@
 use crate::site::{FIRST_UID, Site, eventually, folder, key, root, settings, uids};
 use hop_env::socket::SocketAccess;
 use hop_env::{AskError, Environments, Keeper, KeeperError};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -103,13 +103,13 @@ async fn keeper_until_killed() {
 async fn a_killed_keeper_takes_its_environments_along_and_the_next_starts_afresh() {
     let folder = folder();
     let start = || {
-        Command::new(std::env::current_exe().unwrap())
+        let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "requests::keeper_until_killed", "--ignored"])
             .env("HOP_ENV_KEEPER", folder.path())
             .env(FIRST_UID, uids().map_or(0, |range| *range.start()).to_string())
             .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap()
+            .spawn();
+        Killed(child.unwrap())
     };
     let environments = Environments::at(folder.path().join("keeper.sock"));
     let mut starts = 0;
@@ -127,14 +127,23 @@ async fn a_killed_keeper_takes_its_environments_along_and_the_next_starts_afresh
         let script = format!("setsid nohup {mark} > /dev/null 2>&1 & echo well");
         assert_eq!(crate::site::run(environments.enter(&project).await.unwrap(), &script).await, "well\n");
         eventually("it runs", async || running(&mark)).await;
-        keeper.kill().unwrap();
-        keeper.wait().unwrap();
+        keeper.0.kill().unwrap();
+        keeper.0.wait().unwrap();
         // The kernel ends the sandbox, and with it the connection.
         let ended = tokio::time::timeout(Duration::from_secs(10), held.read(&mut [0; 1])).await.unwrap();
         assert_eq!(ended.unwrap_or(0), 0);
         eventually("it is gone with its keeper", async || !running(&mark)).await;
     }
     assert_eq!(starts, 3);
+}
+
+/// Goes with the test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+    }
 }
 
 /// Whether any process of this machine has this command line.

@@ -12,9 +12,22 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// In hop's place: takes one line, a script as a JSON string, and answers with what it printed.
+/// In hop's place, as `proxy-port` and as an endpoint; the latter takes one line, a script as a JSON string, and answers with what it printed.
 const FAKE_HOP: &str = r#"#!/usr/bin/python3
-import json, os, socket, subprocess, threading
+import json, os, socket, subprocess, sys, threading
+if sys.argv[1] == "proxy-port":
+    port = socket.create_server(("127.0.0.1", 3128))
+    while True:
+        inside = port.accept()[0]
+        site = socket.socket(socket.AF_UNIX)
+        site.connect("/run/grasshopper/proxy")
+        def copy(one, other):
+            while data := one.recv(9999): other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        for pair in [(inside, site), (site, inside)]:
+            threading.Thread(target=copy, args=pair, daemon=True).start()
+with open(os.path.expanduser("~/descriptors"), "w") as descriptors:
+    print(*sorted(os.listdir("/proc/self/fd")), file=descriptors)
 listener = socket.socket(fileno=0)
 with open(os.path.expanduser("~/starts"), "a") as starts:
     starts.write("started\n")
@@ -120,7 +133,7 @@ pub(crate) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(15), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    assert!(tokio::time::timeout(Duration::from_secs(15), waiting).await.is_ok(), "never: {what}");
 }
 
 /// A folder that projects' users may pass through.

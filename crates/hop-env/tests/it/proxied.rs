@@ -1,0 +1,45 @@
+//! A project whose network is the site's proxy.
+
+use crate::site::{Site, folder, key, settings};
+use hop_env::Network;
+use hop_env::socket::SocketAccess;
+use std::net::TcpListener;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test]
+async fn programs_inside_find_the_proxy_and_nothing_else() {
+    let folder = folder();
+    let mut settings = settings(folder.path()).await;
+    let socket = folder.path().join("proxy.sock");
+    let access = SocketAccess { mode: 0o666, owner: None };
+    let listener = hop_env::socket::bind(&socket, access).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let serving = hop_env::proxy::serve(UnixListener::from_std(listener).unwrap(), CancellationToken::new());
+    tokio::spawn(serving);
+    settings.network = Network::Proxy { socket };
+    let site = Site::serve(folder, settings);
+    let portal = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = portal.local_addr().unwrap().port();
+    assert_eq!(
+        site.run(&key(1), "echo $HTTPS_PROXY $no_proxy").await,
+        "http://127.0.0.1:3128 localhost,127.0.0.1,::1\n"
+    );
+    // Through the port, the socket, and the site, which refuses its own machine; and around it there is no way.
+    let curl = |words: &str| {
+        format!("curl -sS --max-time 20 --retry 20 --retry-connrefused --retry-delay 0 {words} 2>&1")
+    };
+    for words in [
+        format!("--noproxy '' -w '%{{http_code}}' http://127.0.0.1:{port}/"),
+        "-w '%{http_code}' http://169.254.169.254/latest/meta-data".to_owned(),
+    ] {
+        let said = site.run(&key(1), &curl(&words)).await;
+        assert!(said.contains("is not a public address") && said.ends_with("403"), "{words}: {said}");
+    }
+    let said = site.run(&key(1), &curl("https://10.0.0.1/")).await;
+    assert!(said.contains("403"), "{said}");
+    let said = site.run(&key(1), "curl -sS --max-time 5 --noproxy '*' http://10.0.0.1/ 2>&1").await;
+    assert!(said.contains("curl: (7)"), "{said}");
+    portal.set_nonblocking(true).unwrap();
+    assert!(portal.accept().is_err(), "the portal was reached");
+}
