@@ -30,6 +30,7 @@ impl DataDirectory {
         folder(&directory.keeper(), passage, us, false)?;
         folder(&directory.projects(), passage, us, false)?;
         folder(&directory.run(), passage, us, false)?;
+        folder(&directory.site_run(), passage, users.site(), false)?;
         if users.projects().is_some() {
             passable(root)?;
         }
@@ -78,6 +79,11 @@ impl DataDirectory {
     /// The sockets of keeper and signer.
     pub(crate) fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// The sockets of the site: projects reach the web through one.
+    pub(crate) fn site_run(&self) -> PathBuf {
+        self.root.join("site-run")
     }
 
     /// Takes the directory for one site.

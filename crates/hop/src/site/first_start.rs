@@ -2,8 +2,8 @@
 //! and only make a new sign-in link.
 
 use super::announcement::{FirstProject, SignIn};
-use super::names::PublicNames;
 use crate::error::{CommandError, ErrorKind, OrFail};
+use hop_portal::PublicNames;
 use hop_portal::operations::{Caller, KeyPlace, KeySource, Operations, RefusedKeyReason};
 use hop_store::{Account, AccountName, Alias, Through, Title};
 use std::time::Duration;

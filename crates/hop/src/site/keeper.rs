@@ -2,7 +2,7 @@
 
 use super::leash::{Leash, Orders, Report};
 use super::role::{Unready, unix_listener, until_let_go};
-use super::settings::Network;
+use super::settings::{Network, Shown};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_env::{Isolation, Keeper, KeeperSettings, Limits, RunAs};
 use std::os::fd::OwnedFd;
@@ -37,9 +37,14 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Keeper, 
         uids,
         network: match asked.network {
             Network::None => hop_env::Network::None,
-            Network::Proxy => hop_env::Network::Proxy { socket: data.join("run/proxy.sock") },
+            Network::Proxy => hop_env::Network::Proxy { socket: data.join("site-run/proxy.sock") },
             Network::Host => hop_env::Network::Host,
         },
+        shown: asked
+            .shown
+            .iter()
+            .map(|Shown { path, writable }| hop_env::Shown { path: path.clone(), writable: *writable })
+            .collect(),
         limits: Limits {
             processes: asked.processes,
             memory: asked.memory,

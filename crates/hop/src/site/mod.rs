@@ -12,6 +12,7 @@ pub(crate) mod leash;
 pub(crate) mod names;
 pub(crate) mod records;
 pub(crate) mod role;
+mod running;
 mod serving;
 pub(crate) mod settings;
 mod signer;

@@ -3,22 +3,29 @@
 use super::announcement::SiteReady;
 use super::first_start;
 use super::leash::{Leash, Orders, Report};
-use super::names::PublicNames;
+use super::names;
 use super::records;
 use super::role::{Unready, until_let_go};
+use super::running::Kept;
+use super::settings::{Network, Settings};
 use crate::command::server;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_ca::SignerClient;
 use hop_env::Environments;
+use hop_env::socket::SocketAccess;
 use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, UserCa};
 use hop_keys::PublicKey;
+use hop_portal::operations::{KeyUrls, Operations};
+use hop_portal::{Cidr, Portal, PortalConfig, PublicNames, Tls};
 use hop_ssh::ServerConfig;
 use hop_store::{Actor, GatewayId, Preparation, Store, StoreError};
 use std::net::TcpListener as StdTcpListener;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
+use zeroize::Zeroizing;
 
 /// How often what is over is cleared away, and keys whose end has come are told to the gateways.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -28,8 +35,9 @@ struct Site {
     store: Store,
     gateway: Gateway,
     ssh: TcpListener,
-    #[expect(dead_code, reason = "the pages come with the portal")]
+    portal: Portal,
     http: TcpListener,
+    proxy: Option<UnixListener>,
 }
 
 /// Serves until the supervisor lets go; then sessions end with a reason.
@@ -41,12 +49,27 @@ pub(crate) async fn run(orders: Orders, descriptors: Vec<OwnedFd>, leash: Leash)
     let said = serde_json::to_value(&ready).or_fail(ErrorKind::Internal);
     leash.report(&Report::Ready(said.map_err(|error| Unready { error, leash: None })?));
     let stop = until_let_go(leash);
-    let store = site.store.clone();
-    let housekeeping = tokio::spawn(keep_house(store.clone()));
-    let served = site.gateway.serve(vec![site.ssh], stop).await;
+    let housekeeping = tokio::spawn(keep_house(site.store.clone()));
+    let proxy = async {
+        if let Some(listener) = site.proxy {
+            hop_env::proxy::serve(listener, stop.clone()).await;
+        }
+    };
+    let gateway = async {
+        let served = site.gateway.serve(vec![site.ssh], stop.clone()).await;
+        // Without the gateway the pages would promise what is not there.
+        stop.cancel();
+        served.or_fail(ErrorKind::Unavailable)
+    };
+    let portal = async {
+        let served = site.portal.serve(site.http, stop.clone()).await;
+        stop.cancel();
+        served.or_fail(ErrorKind::Unavailable)
+    };
+    let (gateway, portal, ()) = tokio::join!(gateway, portal, proxy);
     housekeeping.abort();
-    store.close().await;
-    served.or_fail(ErrorKind::Unavailable).map_err(|error| Unready { error, leash: None })
+    site.store.close().await;
+    gateway.and(portal).map_err(|error| Unready { error, leash: None })
 }
 
 async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, SiteReady), CommandError> {
@@ -56,11 +79,12 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         ssh.local_addr().or_fail(ErrorKind::Unavailable)?,
         http.local_addr().or_fail(ErrorKind::Unavailable)?,
     );
-    let names = PublicNames::new(settings, ssh_address, http_address);
     let keys =
         hop_endpoint::host_keys::keep(&settings.data.join("site/host-keys")).or_fail(ErrorKind::Config)?;
     let host_keys = server::announced(&keys);
-    let host_key_lines = keys.iter().map(|key| key.private.public().to_line("").trim().to_owned()).collect();
+    let host_key_lines: Vec<String> =
+        keys.iter().map(|key| key.private.public().to_line("").trim().to_owned()).collect();
+    let names = names::of(settings, ssh_address, http_address, &host_key_lines)?;
 
     let store = records::open(settings, Preparation::CreateOrMigrate).await?;
     let operations = records::operations(store.clone());
@@ -71,10 +95,21 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     let signer = SignerClient::at(&settings.data.join("run/signer.sock"));
     let user_ca = signer.public_keys().await.or_fail(ErrorKind::Unavailable)?.user_ca;
     let (user_ca, _) = PublicKey::parse_line(&user_ca).or_fail(ErrorKind::Internal)?;
+    let environments = Environments::at(settings.data.join("run/keeper.sock"));
+    let portal = portal(settings, operations, environments.clone(), names.clone())?;
+    portal.check_address(http_address).map_err(|error| {
+        CommandError::new(ErrorKind::Config, error).hint(
+            "[tls] certificate and key, or behind_proxy = [\"ADDRESS/BITS\"], in the settings of hop serve",
+        )
+    })?;
+    let proxy = match settings.projects.network {
+        Network::Proxy => Some(proxy_socket(settings)?),
+        Network::None | Network::Host => None,
+    };
     let gateway = Gateway::new(GatewayConfig {
         ssh: Arc::new(ServerConfig::new(server::host_keys(keys))),
         store: store.clone(),
-        environments: Environments::at(settings.data.join("run/keeper.sock")),
+        environments: environments.clone(),
         user_ca: UserCa { keys: vec![user_ca], ..UserCa::default() },
         clock: Clock::new(records::now),
         random: Arc::new(records::random),
@@ -91,14 +126,62 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     });
     let ready = SiteReady {
         ssh: ssh_address,
-        url: names.url,
+        url: names.origin().to_owned(),
         sign_in: first.sign_in,
         project: first.project,
         host_keys,
         host_key_lines,
         complaints: first.complaints,
     };
-    Ok((Site { store, gateway, ssh, http }, ready))
+    Ok((Site { store, gateway, ssh, portal, http, proxy }, ready))
+}
+
+fn portal(
+    settings: &Settings,
+    operations: Operations,
+    environments: Environments,
+    names: PublicNames,
+) -> Result<Portal, CommandError> {
+    let behind_proxy: Result<Vec<Cidr>, _> =
+        settings.behind_proxy.iter().map(|text| Cidr::parse(text)).collect();
+    let tls = match &settings.tls {
+        None => None,
+        Some(files) => {
+            let read = |path: &Path| {
+                std::fs::read(path).map_err(|error| {
+                    CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
+                })
+            };
+            let (chain, key) = (read(&files.certificate)?, Zeroizing::new(read(&files.key)?));
+            Some(Tls::from_pem(&chain, &key).or_fail(ErrorKind::Config)?)
+        }
+    };
+    // Without the system's certificates keys are pasted; all else works.
+    let key_urls = KeyUrls::of_machine()
+        .inspect_err(|error| tracing::warn!(%error, "keys cannot be read from URLs"))
+        .ok();
+    Ok(Portal::new(PortalConfig {
+        operations,
+        environments: Arc::new(Kept(environments)),
+        key_urls,
+        names,
+        limits: hop_portal::Limits::default(),
+        behind_proxy: behind_proxy.or_fail(ErrorKind::Config)?,
+        tls,
+    }))
+}
+
+/// Where projects reach the web. The keeper shows it inside; any project's user may connect.
+fn proxy_socket(settings: &Settings) -> Result<UnixListener, CommandError> {
+    let path = settings.data.join("site-run/proxy.sock");
+    let bound = hop_env::socket::bind(&path, SocketAccess { mode: 0o666, owner: None });
+    let bound = bound.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
+    });
+    bound.map_err(|error| {
+        CommandError::new(ErrorKind::Unavailable, format!("cannot make {}: {error}", path.display()))
+    })
 }
 
 fn listeners(descriptors: Vec<OwnedFd>) -> Result<[TcpListener; 2], CommandError> {

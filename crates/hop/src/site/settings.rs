@@ -62,6 +62,8 @@ pub(crate) struct Tls {
 pub(crate) struct Projects {
     /// What they reach.
     pub(crate) network: Network,
+    /// Directories of this machine that each sees under the same path: software, data.
+    pub(crate) shown: Vec<Shown>,
     /// Whether they are kept apart. Without it the site has one account only.
     pub(crate) sandbox: bool,
     /// A project that nobody uses is stopped after this time.
@@ -74,6 +76,17 @@ pub(crate) struct Projects {
     pub(crate) memory: Option<u64>,
     /// Bytes of each one's /tmp and /run.
     pub(crate) temporary: u64,
+}
+
+/// A directory that projects see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shown {
+    /// Where it is, and where they see it.
+    pub(crate) path: PathBuf,
+    /// Whether they may write there, as far as its permissions let them.
+    #[serde(default)]
+    pub(crate) writable: bool,
 }
 
 /// What projects reach over the network.
@@ -135,6 +148,7 @@ impl Default for Projects {
     fn default() -> Self {
         Self {
             network: Network::None,
+            shown: Vec::new(),
             sandbox: true,
             stop_after: Duration::from_secs(30 * 60),
             processes: 1024,

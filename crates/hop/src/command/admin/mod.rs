@@ -12,10 +12,11 @@ use crate::cli::admin::{Admin, AdminCommand};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use crate::site::data::DataDirectory;
-use crate::site::names::PublicNames;
+use crate::site::names;
 use crate::site::records as site_records;
 use crate::site::settings::Settings;
 use hop_ca::SignerClient;
+use hop_portal::PublicNames;
 use hop_portal::operations::{self, Caller, Operations};
 use hop_store::{Account, AccountName, Preparation, Project, Through, Timestamp};
 use serde::Serialize;
@@ -61,7 +62,7 @@ impl Desk {
         Ok(Self {
             operations: site_records::operations(store),
             caller: Caller::operator(Through::Command),
-            names: PublicNames::new(&settings, settings.ssh, settings.http),
+            names: names::of(&settings, settings.ssh, settings.http, &[])?,
             signer: SignerClient::at(&settings.data.join("run/signer.sock")),
             json: arguments.json,
         })
