@@ -23,8 +23,8 @@ use tokio_util::task::TaskTracker;
 
 /// Where a project's programs find the proxy.
 pub const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
-/// Where the site's socket is inside a project.
-pub const SOCKET: &str = "/run/grasshopper/proxy";
+/// Where the directory with the site's socket is inside a project. The keeper starts `hop proxy-port SOCKET` there.
+pub const DIRECTORY: &str = "/run/grasshopper/proxy";
 
 /// How many connections all projects may have together.
 const MOST_CONNECTIONS: usize = 1024;
@@ -44,7 +44,7 @@ pub async fn serve(listener: UnixListener, stop: CancellationToken) {
     serve_with(listener, stop, address::is_public).await;
 }
 
-/// Passes connections to [`ADDRESS`] on to the site's socket; runs inside a project, and ends with it.
+/// Passes connections to a listener at [`ADDRESS`] on to the site's socket; runs inside a project, and ends with it.
 pub async fn port(listener: TcpListener, socket: &Path) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MOST_INSIDE));
     loop {

@@ -3,6 +3,7 @@
 use crate::made_etc::{self, HostKeyLine};
 use crate::processes::{self, Process};
 use crate::project::Project;
+use crate::proxy;
 use crate::sandbox::{HOP, Inside, Isolation, IsolationError, Limits, Network, Shown};
 use crate::socket::{self, SocketAccess};
 use crate::spawner::Spawner;
@@ -87,10 +88,11 @@ impl Running {
         let sandboxed = matches!(place.isolation, Isolation::Sandbox { .. });
         let hop = if sandboxed { HOP.into() } else { place.hop.as_os_str().to_owned() };
         let program = match place.network {
-            Network::Proxy { .. } if sandboxed => {
-                // The port is an endpoint's child: it goes when that goes.
-                let script = "\"$0\" proxy-port & exec \"$0\" endpoint --site";
-                vec!["/bin/sh".into(), "-c".into(), script.into(), hop]
+            Network::Proxy { socket } if sandboxed => {
+                // The port is the endpoint's child: it goes when that goes.
+                let script = "\"$0\" proxy-port \"$1\" & exec \"$0\" endpoint --site";
+                let socket = Path::new(proxy::DIRECTORY).join(socket.file_name().unwrap_or_default());
+                vec!["/bin/sh".into(), "-c".into(), script.into(), hop, socket.into()]
             }
             Network::None | Network::Host | Network::Proxy { .. } => {
                 vec![hop, "endpoint".into(), "--site".into()]

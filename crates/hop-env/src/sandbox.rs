@@ -25,8 +25,8 @@ pub enum Network {
     None,
     /// Its own loopback, and the world's public addresses through an HTTP proxy of the site.
     Proxy {
-        /// The socket on which the site's [`proxy`] serves. It must outlive a crash of the site (and be
-        /// served again by the next): running environments hold this one.
+        /// The socket on which the site's [`proxy`] serves, in a directory of its own: projects see all of that,
+        /// so that they find the socket that the site makes when it comes back.
         socket: PathBuf,
     },
     /// Whatever this machine reaches, its loopback included: for sites where everybody is trusted.
@@ -168,7 +168,8 @@ impl Isolation {
             add(&[&"--bind", &door, &DOOR]);
         }
         if let Network::Proxy { socket } = network {
-            add(&[&"--bind", &socket, &proxy::SOCKET]);
+            let directory = socket.parent().unwrap_or(Path::new("/nonexistent"));
+            add(&[&"--ro-bind", &directory, &proxy::DIRECTORY]);
             let address = format!("http://{}", proxy::ADDRESS);
             for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
                 add(&[&"--setenv", &name, &address]);

@@ -4,20 +4,27 @@ use crate::site::{Site, folder, key, settings};
 use hop_env::Network;
 use hop_env::socket::SocketAccess;
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
+
+fn serve(socket: &Path) -> CancellationToken {
+    let listener = hop_env::socket::bind(socket, SocketAccess { mode: 0o666, owner: None }).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(hop_env::proxy::serve(UnixListener::from_std(listener).unwrap(), stop.clone()));
+    stop
+}
 
 #[tokio::test]
 async fn programs_inside_find_the_proxy_and_nothing_else() {
     let folder = folder();
     let mut settings = settings(folder.path()).await;
-    let socket = folder.path().join("proxy.sock");
-    let access = SocketAccess { mode: 0o666, owner: None };
-    let listener = hop_env::socket::bind(&socket, access).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let serving = hop_env::proxy::serve(UnixListener::from_std(listener).unwrap(), CancellationToken::new());
-    tokio::spawn(serving);
-    settings.network = Network::Proxy { socket };
+    let socket = folder.path().join("site-run/proxy.sock");
+    std::fs::DirBuilder::new().mode(0o711).create(socket.parent().unwrap()).unwrap();
+    let first = serve(&socket);
+    settings.network = Network::Proxy { socket: socket.clone() };
     let site = Site::serve(folder, settings);
     let portal = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = portal.local_addr().unwrap().port();
@@ -36,6 +43,9 @@ async fn programs_inside_find_the_proxy_and_nothing_else() {
         let said = site.run(&key(1), &curl(&words)).await;
         assert!(said.contains("is not a public address") && said.ends_with("403"), "{words}: {said}");
     }
+    // The site comes back with another socket of the same name; the project goes on.
+    first.cancel();
+    let _second = serve(&socket);
     let said = site.run(&key(1), &curl("https://10.0.0.1/")).await;
     assert!(said.contains("403"), "{said}");
     let said = site.run(&key(1), "curl -sS --max-time 5 --noproxy '*' http://10.0.0.1/ 2>&1").await;

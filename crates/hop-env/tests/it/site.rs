@@ -20,7 +20,7 @@ if sys.argv[1] == "proxy-port":
     while True:
         inside = port.accept()[0]
         site = socket.socket(socket.AF_UNIX)
-        site.connect("/run/grasshopper/proxy")
+        site.connect(sys.argv[2])
         def copy(one, other):
             while data := one.recv(9999): other.sendall(data)
             other.shutdown(socket.SHUT_WR)
