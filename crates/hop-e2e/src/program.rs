@@ -18,6 +18,7 @@ const fn from(package: &'static str, command: &'static str) -> Program {
 /// Everything that the tests take from Debian.
 pub const PROGRAMS: &[Program] = &[
     from("bubblewrap", "bwrap"),
+    from("chromium", "chromium"),
     from("coreutils", "sha256sum"),
     from("debootstrap", "/usr/sbin/debootstrap"),
     from("dropbear-bin", "dbclient"),
