@@ -21,7 +21,7 @@ pub struct Limits {
     pub patience: Duration,
     /// How often a client that waits is told so.
     pub tell: Duration,
-    /// Time that a project's environment has to start. Below three keepalives: the client is asked for them meanwhile.
+    /// Time that a project's environment has to start.
     pub start_timeout: Duration,
     /// When silent legs are asked for a sign of life.
     pub keepalive: Option<RelayKeepalive>,

@@ -169,9 +169,10 @@ async fn wait(
                     Err(failure) => Waited::Failed(failure),
                 };
             }
-            Ok(()) = &mut is_starting, if !announced => {
+            starting = &mut is_starting, if !announced => {
                 announced = true;
-                text = Some(format!("Starting {title} ...\r\n"));
+                // Else it was running.
+                text = starting.is_ok().then(|| format!("Starting {title} ...\r\n"));
             }
             error = login.gone() => return Waited::Gone(error),
             () = tokio::time::sleep_until(slow) => {
@@ -211,10 +212,14 @@ async fn relay(
         }
     };
     let keepalive = shared.config.limits.keepalive;
-    let relay = match Relay::new(near, far_leg, Box::new(PassAll), keepalive, Instant::now().into_std()) {
+    let now = Instant::now().into_std();
+    let mut relay = match Relay::new(near, far_leg, Box::new(PassAll), keepalive, now) {
         Ok(relay) => relay,
         Err(error) => return (Figures::default(), broken(&error.error)),
     };
+    if coming.is_some() {
+        relay.await_server(shared.config.limits.tell, now);
+    }
     let mut driver = RelayDriver::new(relay, stream, far_stream);
     let meter = driver.meter();
     let why = OnceLock::new();

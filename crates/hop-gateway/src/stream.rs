@@ -60,22 +60,22 @@ impl AsyncWrite for ClientStream {
 pub(crate) enum FarStream {
     /// It is there.
     There(UnixStream),
-    /// It is being started. Dropped by the promiser, it will not come: whoever drops it ends the session.
+    /// It is being started.
     Coming(oneshot::Receiver<UnixStream>),
+    /// It will not come. Whoever promised it knows why not, and has ended the session before letting go.
+    Never,
 }
 
 impl FarStream {
     fn poll_there(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut UnixStream>>> {
         if let Self::Coming(coming) = self {
-            match ready!(Pin::new(coming).poll(cx)) {
-                Ok(stream) => *self = Self::There(stream),
-                // Whoever promised it knows why not, and has ended the session before letting go.
-                Err(_) => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
+            let come = ready!(Pin::new(coming).poll(cx));
+            *self = come.map_or(Self::Never, Self::There);
         }
         match self {
             Self::There(stream) => Poll::Ready(Ok(Pin::new(stream))),
             Self::Coming(_) => Poll::Pending,
+            Self::Never => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 }
@@ -124,6 +124,12 @@ mod tests {
         let (sender, coming) = oneshot::channel();
         let mut far = FarStream::Coming(coming);
         assert!(far.write_all(&vec![0; MOST_HELD + 1]).await.is_err());
+        let (never, coming_never) = oneshot::channel();
+        drop(never);
+        let mut gone = FarStream::Coming(coming_never);
+        for _ in 0..2 {
+            assert!(gone.read(&mut [0]).await.is_err() && gone.write(&[0]).await.is_err());
+        }
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let writing = tokio::spawn(async move {
             far.write_all(b"held").await.unwrap();

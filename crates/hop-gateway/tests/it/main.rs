@@ -1,7 +1,10 @@
 //! The gateway with OpenSSH's clients, a real store, and projects in their sandboxes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stderr, reason = "what an ending took is a result")]
 
 mod ending;
+mod ending_table;
 mod entering;
 mod jumping;
 mod site;
+mod waiting;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -57,8 +57,6 @@ pub(crate) struct Options {
     pub(crate) clock: Clock,
     /// Runs when a session gets its id: after its key was proved, before it is registered.
     pub(crate) at_new_session: Arc<dyn Fn() + Send + Sync>,
-    /// A script that is run instead of `hop`; `HOP` in it stands for the real one.
-    pub(crate) script: Option<String>,
     /// How long an environment stays when nobody is connected.
     pub(crate) idle_stop: Option<Duration>,
 }
@@ -70,7 +68,6 @@ impl Default for Options {
             user_ca: UserCa::default(),
             clock: Clock::new(now),
             at_new_session: Arc::new(|| {}),
-            script: None,
             idle_stop: None,
         }
     }
@@ -150,6 +147,36 @@ impl Site {
         Self { directory, address, store, environments, ada, bob, eve, first, second, stop }
     }
 
+    /// The store as another process has it: what is changed by it reaches the gateway by the database alone.
+    pub(crate) async fn other_process(&self) -> Store {
+        let path = self.directory.path().join("site/site.db");
+        Store::open(&Location::Sqlite { path }, Preparation::ExpectCurrent, now()).await.unwrap()
+    }
+
+    /// A file in a project's home, seen from outside.
+    pub(crate) fn in_home(&self, project: ProjectId, name: &str) -> PathBuf {
+        self.directory.path().join("projects").join(project.to_string()).join("home").join(name)
+    }
+
+    /// Makes a project's next start wait until its home has the file `go`. It must have been started before.
+    pub(crate) async fn slow_down(&self, project: ProjectId) {
+        let kept = self.in_home(project, "real-hop");
+        std::fs::copy(hop_binary(), &kept).unwrap();
+        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script =
+            "while [ ! -e /home/project/go ]; do sleep 0.05; done\nexec /home/project/real-hop \"$@\"\n";
+        self.replace_hop(project, script).await;
+    }
+
+    /// Stops a project; its next start runs this script.
+    pub(crate) async fn replace_hop(&self, project: ProjectId, script: &str) {
+        self.environments.stop(&ProjectKey::parse(&project.to_string()).unwrap()).await.unwrap();
+        let hop = self.directory.path().join("hop");
+        std::fs::remove_file(&hop).unwrap();
+        std::fs::write(&hop, format!("#!/bin/sh\n{script}")).unwrap();
+        std::fs::set_permissions(&hop, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Whether anything of a project runs.
     pub(crate) async fn is_running(&self, project: ProjectId) -> bool {
         let key = ProjectKey::parse(&project.to_string()).unwrap();
@@ -212,6 +239,13 @@ impl Site {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Starts ssh as a person with these words behind the configuration, and leaves it running with a pipe for input.
+    pub(crate) fn running(&self, program: &str, person: &Person, words: &[&str]) -> Child {
+        let mut command = self.command(program, person);
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("install the Debian package openssh-client")
+    }
+
     /// Runs sftp with a batch.
     pub(crate) async fn sftp(&self, person: &Person, user: &str, batch: &str) -> Output {
         let file = self.directory.path().join("batch");
@@ -219,6 +253,12 @@ impl Site {
         let mut command = self.command("sftp", person);
         command.arg("-b").arg(file).arg(format!("{user}@gateway"));
         output(command).await
+    }
+
+    /// How many sessions of a project are on record as live.
+    pub(crate) async fn live(&self, project: ProjectId) -> usize {
+        let filter = SessionFilter::Project(project);
+        self.store.ssh_sessions().list_live(filter, 100).await.unwrap().len()
     }
 
     /// Every session of a project, once none is live: rows are closed a moment after the client has seen the end.
@@ -240,6 +280,20 @@ pub(crate) async fn first_line(client: &mut Child) -> (String, BufReader<ChildSt
         (line, output)
     };
     tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+/// Waits until a client has complained about something with these words; returns all it said so far.
+pub(crate) async fn said(client: &mut Child, words: &'static str) -> (String, BufReader<ChildStderr>) {
+    let mut errors = BufReader::new(client.stderr.take().unwrap());
+    let read = move || {
+        let mut all = String::new();
+        while !all.contains(words) {
+            assert!(errors.read_line(&mut all).unwrap() > 0, "it said only: {all}");
+        }
+        (all, errors)
+    };
+    let reading = tokio::task::spawn_blocking(read);
+    tokio::time::timeout(Duration::from_secs(30), reading).await.expect("it does not say so").unwrap()
 }
 
 /// Waits for a client to end: its status, what it complained about, and how long that took.
@@ -266,7 +320,7 @@ impl Drop for Site {
     }
 }
 
-async fn change(store: &Store) -> Change {
+pub(crate) async fn change(store: &Store) -> Change {
     let actor = Actor { account: None, through: Through::Command, address: None };
     store.change(actor, now()).await.unwrap()
 }
@@ -305,17 +359,9 @@ async fn environments(
     };
     let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
     let hop = directory.join("hop");
-    match &options.script {
-        // Where the projects' user gets to it, whatever the modes on the way to the build.
-        None => {
-            if std::fs::hard_link(hop_binary(), &hop).is_err() {
-                std::fs::copy(hop_binary(), &hop).unwrap();
-            }
-        }
-        Some(script) => {
-            std::fs::write(&hop, script).unwrap();
-            std::fs::set_permissions(&hop, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
+    // Where the projects' user gets to it, whatever the modes on the way to the build.
+    if std::fs::hard_link(hop_binary(), &hop).is_err() {
+        std::fs::copy(hop_binary(), &hop).unwrap();
     }
     let runtime = directory.join("r");
     let mut settings = KeeperSettings::new(isolation, hop, directory.join("projects"), runtime);

@@ -62,6 +62,8 @@ pub struct Relay {
     invitations: Invitations,
     policy: Box<dyn RelayPolicy>,
     keepalive: Option<RelayKeepalive>,
+    /// While the server's end is not there yet: how often the client hears a sign of life, and when next.
+    awaited: Option<(Duration, Instant)>,
 }
 
 /// One leg with its part of the relay's state.
@@ -160,7 +162,15 @@ impl Relay {
             invitations: Invitations::default(),
             policy,
             keepalive,
+            awaited: None,
         }
+    }
+
+    /// The server's end is still being started: until something comes from it, it is not asked whether it is there,
+    /// and the client hears a message without meaning every so often. Its own questions may have to wait: replies have
+    /// an order, and one to an earlier request may be the server's.
+    pub fn await_server(&mut self, every: Duration, now: Instant) {
+        self.awaited = Some((every, now + every));
     }
 
     fn end(&mut self, side: Side) -> &mut End {
@@ -222,19 +232,33 @@ impl Relay {
         let waits = |end: &End, other: &End| !end.leg.is_exchanging() && other.leg.is_exchanging();
         let legs =
             ends.iter().filter(|(end, other)| !waits(end, other)).filter_map(|(end, _)| end.leg.deadline());
+        let asked = ends.iter().take(if self.awaited.is_some() { 1 } else { 2 });
         let keepalives =
-            ends.iter().filter_map(|(end, _)| self.keepalive.map(|keepalive| end.since + keepalive.every));
-        legs.chain(keepalives).min()
+            asked.filter_map(|(end, _)| self.keepalive.map(|keepalive| end.since + keepalive.every));
+        legs.chain(keepalives).chain(self.awaited.map(|(_, next)| next)).min()
     }
 
     /// Sends keepalives, replaces keys, ends what takes too long.
     pub fn on_time(&mut self, now: Instant) -> Result<(), RelayError> {
         let keepalive = self.keepalive;
+        let awaited = self.awaited;
+        if let Some((every, next)) = awaited
+            && next <= now
+        {
+            self.awaited = Some((every, now + every));
+            let mut sign = vec![message::IGNORE];
+            sign.put_string("");
+            self.client.leg.send(&sign, &[]).map_err(|error| RelayError { side: Side::Client, error })?;
+        }
         for side in [Side::Client, Side::Server] {
             let end = self.end(side);
             let at = |error| RelayError { side, error };
             end.leg.on_time(now).map_err(at)?;
             let Some(keepalive) = keepalive else { continue };
+            if side == Side::Server && awaited.is_some() {
+                end.since = now;
+                continue;
+            }
             if end.stash.is_some() {
                 // We are the ones who do not listen: its answer may lie unread in the socket.
                 end.since = now;
@@ -284,6 +308,9 @@ impl Relay {
         loop {
             let Some(payload) = self.end(from).leg.next(now).map_err(at)? else { return Ok(moved) };
             moved = true;
+            if from == Side::Server {
+                self.awaited = None;
+            }
             let end = self.end(from);
             end.since = now;
             end.unanswered = 0;
