@@ -3,10 +3,13 @@
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// More than this are not looked at; the rest goes with its sandbox.
 const MOST: usize = 4096;
+/// How long one that was killed may take to be gone.
+const STRAY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A process that stays the same one even when its number is used again.
 #[derive(Debug)]
@@ -35,6 +38,35 @@ impl Process {
 pub(crate) fn gone_within(processes: &[Process], patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     processes.iter().all(|process| process.gone_before(deadline))
+}
+
+/// Kills what runs as a project's user in other process namespaces than ours: what a keeper left that was killed
+/// before the sandbox knew whose child it is. For uids that are nobody else's. Blocks.
+pub(crate) fn end_strays(uid: u32) {
+    let own = namespace("self");
+    let Ok(listed) = std::fs::read_dir("/proc") else { return };
+    let numbers = listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for number in numbers.filter(|number| runs_as(*number, uid)) {
+        // Opened first, then looked at, so that it is this one that ends.
+        let Some(process) = Process::open(number) else { continue };
+        let elsewhere = namespace(&number.to_string()).is_some_and(|namespace| Some(namespace) != own);
+        if elsewhere && runs_as(number, uid) {
+            tracing::warn!(uid, process = number, "it was left by a keeper before this one, and is ended");
+            let _gone_already = rustix::process::pidfd_send_signal(&process.0, Signal::KILL);
+            process.gone_before(Instant::now() + STRAY_PATIENCE);
+        }
+    }
+}
+
+fn namespace(process: &str) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{process}/ns/pid")).ok()
+}
+
+/// Whether its real user is this one.
+fn runs_as(process: u32, uid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.and_then(|uids| uids.split_ascii_whitespace().next()).is_some_and(|real| real == uid.to_string())
 }
 
 /// All processes below this one, parents before children.

@@ -3,6 +3,8 @@
 use super::Shared;
 use super::doors;
 use crate::connections::Connections;
+use crate::homes::HomeError;
+use crate::processes;
 use crate::project::ProjectKey;
 use crate::protocol::{Failure, FailureKind, State};
 use crate::running::{Place, Running};
@@ -288,7 +290,15 @@ async fn started(keeper: Arc<Shared>, key: ProjectKey) -> Result<(Running, StdUn
     let settings = &keeper.settings;
     let finding = Arc::clone(&keeper);
     let wanted = key.clone();
-    let project = tokio::task::spawn_blocking(move || finding.homes.find_or_make(&wanted)).await;
+    let project = tokio::task::spawn_blocking(move || {
+        let project = finding.homes.find_or_make(&wanted)?;
+        // By a user, the uid is that of everything else.
+        if finding.settings.uids.is_some() {
+            processes::end_strays(project.run_as.uid);
+        }
+        Ok::<_, HomeError>(project)
+    })
+    .await;
     let project = project
         .map_err(|error| Failure::new(FailureKind::Machine, error))?
         .map_err(|error| Failure::new(FailureKind::Home, error))?;

@@ -1,7 +1,10 @@
 //! The life of an environment: started by the first who enters, held, stopped, started again.
 
-use crate::site::{Site, eventually, folder, key, run, settings};
+use crate::site::{Site, eventually, folder, key, root, run, settings, uids};
 use hop_env::{AskError, EnterStep, FailureKind, State};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -162,4 +165,33 @@ async fn one_that_never_answers_is_killed_in_time_and_a_stop_ends_the_wait() {
     eventually("it is being started", starting).await;
     site.environments.stop(&key(2)).await.unwrap();
     assert_eq!(kind(entering.step().await.unwrap_err()), FailureKind::Stopped);
+}
+
+#[tokio::test]
+async fn what_a_former_keeper_left_running_ends_before_the_next_start() {
+    if !root() {
+        // Nothing tells a user's strays from the rest of that user's processes.
+        return assert_eq!(uids(), None);
+    }
+    let site = Site::new().await;
+    site.run(&key(1), "true").await;
+    site.environments.stop(&key(1)).await.unwrap();
+    let uid = site.home(&key(1)).metadata().unwrap().uid();
+    let start = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={uid}"), &format!("--regid={uid}")]).args(["--clear-groups", "--"]);
+        command.args(words).args(["sh", "-c", "echo; exec sleep 1000"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It is where it should be.
+        child.stdout.take().unwrap().read_exact(&mut [0; 1]).unwrap();
+        child
+    };
+    let mut stray = start(&["bwrap", "--unshare-all", "--ro-bind", "/", "/"]);
+    // One of that uid in our own namespace was not started by a keeper.
+    let mut bystander = start(&[]);
+    assert_eq!(site.run(&key(1), "echo well").await, "well\n");
+    eventually("the stray is gone", async || stray.try_wait().unwrap().is_some()).await;
+    assert!(bystander.try_wait().unwrap().is_none());
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
 }
