@@ -19,6 +19,7 @@ mod protocol;
 pub mod proxy;
 mod running;
 mod sandbox;
+mod session_keyring;
 pub mod socket;
 mod spawner;
 mod tail;

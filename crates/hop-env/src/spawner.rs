@@ -1,6 +1,7 @@
 //! The thread that starts processes. "Die with the parent" means the parent *thread*: one that a runtime made may
 //! end at any time and would take the environments with it.
 
+use crate::session_keyring;
 use std::io;
 use std::sync::mpsc;
 use tokio::process::{Child, Command};
@@ -25,7 +26,8 @@ impl Spawner {
             for Order { mut command, runtime, started } in incoming {
                 let _entered = runtime.enter();
                 // Whoever gave up on it has its child killed with the answer that nobody takes.
-                let _ = started.send(command.spawn());
+                // The keyring is this thread's, and so the child's alone.
+                let _ = started.send(session_keyring::join_new().and_then(|()| command.spawn()));
             }
         })?;
         Ok(Self(orders))

@@ -62,10 +62,11 @@ pub(super) async fn serve(keeper: Arc<Shared>, project: ProjectKey, listener: St
         };
         // What cannot be counted is not let through.
         let room = open.count().is_ok_and(|count| count < MOST_OPEN) && open.watch(&stream).is_ok();
+        // A tenant must not fill the log.
         if !room {
-            tracing::warn!(%project, "more than {MOST_OPEN} connections to the gateway: closed");
+            tracing::debug!(%project, "more than {MOST_OPEN} connections to the gateway: closed");
         } else if !keeper.doors.hand(Door { project: project.clone(), stream }) {
-            tracing::warn!(%project, "nobody takes connections to the gateway now: closed");
+            tracing::debug!(%project, "nobody takes connections to the gateway now: closed");
         }
     }
 }

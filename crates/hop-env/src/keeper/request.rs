@@ -7,12 +7,12 @@ use crate::project::ProjectKey;
 use crate::protocol::{Answer, Envelope, Failure, FailureKind, Request, State, VERSION};
 use crate::running;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to say what it wants, and to take an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an endpoint with a full backlog is asked.
 const FULL_BACKLOG: Duration = Duration::from_secs(10);
@@ -39,8 +39,14 @@ pub(super) async fn answer(keeper: &Arc<Shared>, stream: UnixStream) {
     }
 }
 
+/// A client that does not listen is left.
+async fn say(client: &Passing, answer: Answer, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let saying = client.send(&answer, descriptor);
+    tokio::time::timeout(PATIENCE, saying).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+}
+
 async fn refuse(client: &Passing, failure: Failure) -> io::Result<()> {
-    client.send(&Answer::Failed { failure }, None).await
+    say(client, Answer::Failed { failure }, None).await
 }
 
 async fn serve(keeper: &Arc<Shared>, client: &Passing, request: Request) -> io::Result<()> {
@@ -48,19 +54,19 @@ async fn serve(keeper: &Arc<Shared>, client: &Passing, request: Request) -> io::
         Request::Enter { project } => enter(keeper, client, &project).await,
         Request::State { project } => {
             let state = keeper.known(&project).map_or(State::Stopped, |known| known.state());
-            client.send(&Answer::State { state }, None).await
+            say(client, Answer::State { state }, None).await
         }
         Request::Stop { project } => {
             if let Some(known) = keeper.known(&project) {
                 known.stop().await;
             }
-            client.send(&Answer::Stopped {}, None).await
+            say(client, Answer::Stopped {}, None).await
         }
         Request::List {} => {
             for (project, state) in keeper.list() {
-                client.send(&Answer::Listed { project, state }, None).await?;
+                say(client, Answer::Listed { project, state }, None).await?;
             }
-            client.send(&Answer::ListEnd {}, None).await
+            say(client, Answer::ListEnd {}, None).await
         }
         Request::Doors {} => hold_doors(keeper, client).await,
     }
@@ -69,7 +75,7 @@ async fn serve(keeper: &Arc<Shared>, client: &Passing, request: Request) -> io::
 async fn enter(keeper: &Arc<Shared>, client: &Passing, project: &ProjectKey) -> io::Result<()> {
     let environment = keeper.environment(project);
     if !environment.is_running() {
-        client.send(&Answer::Starting {}, None).await?;
+        say(client, Answer::Starting {}, None).await?;
     }
     let entrance = match environment.enter().await {
         Ok(entrance) => entrance,
@@ -80,7 +86,7 @@ async fn enter(keeper: &Arc<Shared>, client: &Passing, project: &ProjectKey) -> 
         Err(error) => Err(error),
     };
     match connected {
-        Ok(stream) => client.send(&Answer::Entered {}, Some(stream.as_fd())).await,
+        Ok(stream) => say(client, Answer::Entered {}, Some(stream.as_fd())).await,
         Err(error) => {
             let words = format!("the environment does not answer: {error}");
             refuse(client, Failure::new(FailureKind::Ended, words).with_tail(entrance.tail())).await
@@ -91,7 +97,7 @@ async fn enter(keeper: &Arc<Shared>, client: &Passing, project: &ProjectKey) -> 
 /// Sends connections from projects until somebody else holds the doors or the client goes.
 async fn hold_doors(keeper: &Arc<Shared>, client: &Passing) -> io::Result<()> {
     let mut doors = keeper.doors.take();
-    client.send(&Answer::DoorsHeld {}, None).await?;
+    say(client, Answer::DoorsHeld {}, None).await?;
     loop {
         let door = tokio::select! {
             () = keeper.stop.cancelled() => return Ok(()),
@@ -100,7 +106,7 @@ async fn hold_doors(keeper: &Arc<Shared>, client: &Passing) -> io::Result<()> {
         };
         match door {
             Some(Door { project, stream }) => {
-                client.send(&Answer::Door { project }, Some(stream.as_fd())).await?;
+                say(client, Answer::Door { project }, Some(stream.as_fd())).await?;
             }
             None => return Ok(()),
         }

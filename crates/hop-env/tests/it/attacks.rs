@@ -4,8 +4,9 @@
 //! Whoever runs the tests starts the projects; `again_when_a_user_started_it` does all of it once more as an
 //! ordinary user when that was root.
 
-use crate::site::{Site, key, root, uids};
-use hop_env::{Isolation, Limits, Network, ProjectKey};
+use crate::requests::Killed;
+use crate::site::{FIRST_UID, Site, eventually, key, root, run, uids};
+use hop_env::{Environments, Isolation, Limits, Network, ProjectKey};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -358,6 +359,42 @@ async fn memory_of_a_process_is_limited() {
     assert!(stage.mine(&take(600)).await.contains("MemoryError"));
 }
 
+/// Looks for a key in the session keyring (keyctl(2): 250 is the call, 10 the search).
+const SEARCH: &str = "
+import ctypes
+libc = ctypes.CDLL(None)
+print('found', libc.syscall(250, 10, -3, b'user', b'ticket', 0) > 0)
+";
+
+/// Starts the program that it is given, with a key in the session keyring.
+const WITH_A_KEY: &str = "
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+assert libc.syscall(250, 1, None) > 0 and libc.syscall(248, b'user', b'ticket', b'secret', 6, -3) > 0
+assert libc.syscall(250, 10, -3, b'user', b'ticket', 0) > 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[tokio::test]
+async fn keys_of_whoever_started_the_keeper_are_not_there() {
+    let folder = crate::site::folder();
+    let keeper = Command::new("/usr/bin/python3")
+        .args(["-c", WITH_A_KEY])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "requests::keeper_until_killed", "--ignored"])
+        .env("HOP_ENV_KEEPER", folder.path())
+        .env(FIRST_UID, uids().map_or(0, |range| *range.start()).to_string())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let mut keeper = Killed(keeper.expect("install the Debian package python3"));
+    let environments = Environments::at(folder.path().join("keeper.sock"));
+    eventually("it serves", async || environments.list().await.is_ok()).await;
+    let stream = environments.enter(&key(1)).await.unwrap();
+    assert_eq!(run(stream, &format!("python3 -c \"{SEARCH}\" 2>&1")).await, "found False\n");
+    keeper.0.kill().unwrap();
+    keeper.0.wait().unwrap();
+}
+
 /// All attacks of this file once more, with the keeper run by an ordinary user.
 #[test]
 fn again_when_a_user_started_it() {
@@ -393,5 +430,5 @@ fn again_when_a_user_started_it() {
         .expect("install the Debian package util-linux");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("test result: ok. 12 passed; 0 failed; 0 ignored"), "{said}");
+    assert!(said.contains("test result: ok. 13 passed; 0 failed; 0 ignored"), "{said}");
 }

@@ -138,7 +138,7 @@ async fn a_killed_keeper_takes_its_environments_along_and_the_next_starts_afresh
 }
 
 /// Goes with the test, however that ends.
-struct Killed(Child);
+pub(crate) struct Killed(pub(crate) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
