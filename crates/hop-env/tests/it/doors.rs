@@ -1,7 +1,6 @@
 //! The socket inside a project that leads to the site.
 
-use crate::site::{Site, folder, key, settings};
-use std::time::Duration;
+use crate::site::{Site, folder, key, settings, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Connects to the door, says a word, and prints what comes back.
@@ -20,10 +19,10 @@ async fn what_knocks_is_handed_over_with_the_name_of_its_project() {
     assert_eq!(site.run(&key(1), KNOCK).await, "");
     let mut former = site.environments.doors().await.unwrap();
     let mut doors = site.environments.doors().await.unwrap();
-    assert!(former.next().await.unwrap().is_none(), "there is one holder, the last");
+    assert!(soon(former.next()).await.unwrap().is_none(), "there is one holder, the last");
     for number in [1, 2, 1] {
         let answering = async {
-            let (project, mut stream) = doors.next().await.unwrap().unwrap();
+            let (project, mut stream) = soon(doors.next()).await.unwrap().unwrap();
             let mut word = [0; 4];
             stream.read_exact(&mut word).await.unwrap();
             assert_eq!(&word, b"word");
@@ -57,12 +56,12 @@ print(sum(closed(door) for door in reversed(opened[60:])))
     let mut taken = Vec::new();
     let taking = async {
         while taken.len() < 64 {
-            let (project, stream) = doors.next().await.unwrap().unwrap();
+            let (project, stream) = soon(doors.next()).await.unwrap().unwrap();
             assert_eq!(project, key(1));
             taken.push(stream);
         }
         // The first of the other comes next: nothing more of this one was let through.
-        doors.next().await.unwrap().unwrap()
+        soon(doors.next()).await.unwrap().unwrap()
     };
     let (site_key, other) = (key(1), key(2));
     let both = async {
@@ -108,6 +107,5 @@ async fn the_doors_end_with_the_keeper() {
     let mut site = Site::new().await;
     let mut doors = site.environments.doors().await.unwrap();
     site.end().await;
-    let ended = tokio::time::timeout(Duration::from_secs(10), doors.next()).await.unwrap();
-    assert!(ended.unwrap().is_none());
+    assert!(soon(doors.next()).await.unwrap().is_none());
 }

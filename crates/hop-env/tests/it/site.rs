@@ -126,6 +126,11 @@ pub(crate) async fn run(mut stream: UnixStream, script: &str) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
+/// Waits for something that happens soon or never.
+pub(crate) async fn soon<T>(happening: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), happening).await.expect("it does not happen")
+}
+
 /// Waits until something that has no event of its own is so.
 pub(crate) async fn eventually(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let waiting = async {
