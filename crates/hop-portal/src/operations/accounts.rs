@@ -24,7 +24,7 @@ pub enum AccountError {
         name: AccountName,
     },
     /// Nobody would be left to run the site.
-    #[error("{name} is the only active admin; make another one first")]
+    #[error("the account {name} is the only active admin; make another one first")]
     LastAdmin {
         /// The account's name.
         name: AccountName,

@@ -66,25 +66,27 @@ pub enum KeyUrlError {
         host: String,
     },
     /// An address that may mean something else to this machine than to everybody.
-    #[error("{host} is not a public address, so keys are not read from it")]
+    #[error("the host {host} has no public address, so keys are not read from it")]
     NotPublic {
         /// The host.
         host: String,
     },
     /// No connection, or one that broke.
-    #[error("{host} could not be read")]
+    #[error("the host {host} could not be read")]
     Broken {
         /// The host.
         host: String,
     },
     /// Another place is meant.
-    #[error("{host} answered with a redirect, which is not followed; give the address that it leads to")]
+    #[error(
+        "the host {host} answered with a redirect, which is not followed; give the address that it leads to"
+    )]
     Redirect {
         /// The host.
         host: String,
     },
     /// Not what was hoped for.
-    #[error("{host} answered with status {status}")]
+    #[error("the host {host} answered with status {status}")]
     Status {
         /// The host.
         host: String,
@@ -92,7 +94,7 @@ pub enum KeyUrlError {
         status: u16,
     },
     /// Too long an answer.
-    #[error("{host} answered with more than 64 KiB")]
+    #[error("the host {host} answered with more than 64 KiB")]
     Large {
         /// The host.
         host: String,
@@ -101,7 +103,7 @@ pub enum KeyUrlError {
     #[error("there was no whole answer within 10 s")]
     Slow,
     /// Not text.
-    #[error("{host} did not answer with text")]
+    #[error("the host {host} did not answer with text")]
     NotText {
         /// The host.
         host: String,

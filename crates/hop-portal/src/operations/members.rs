@@ -18,7 +18,7 @@ pub enum MemberError {
         name: AccountName,
     },
     /// It is one already.
-    #[error("{name} is a member already")]
+    #[error("the account {name} is a member already")]
     AlreadyMember {
         /// The account's name.
         name: AccountName,

@@ -30,7 +30,7 @@ pub enum ProjectError {
     #[error(transparent)]
     Title(#[from] TitleError),
     /// The alias is not one.
-    #[error(transparent)]
+    #[error("this alias is not taken: {0}")]
     AliasText(#[from] AliasTextError),
     /// Another project has the alias.
     #[error("the alias {alias} is taken")]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::served::Served;
+use crate::served::{Served, Setup, keys_elsewhere};
 use crate::site::{PASSWORD, name, new_key, operator, title};
 
 /// Chromium starts slowly beside other tests.
@@ -121,7 +121,8 @@ async fn copying_and_the_keyboard() {
 /// A site with something on every page.
 #[tokio::test]
 async fn every_page_is_accessible_and_fits() {
-    let served = Served::new().await;
+    let key_urls = Some(keys_elsewhere(String::new()).await);
+    let served = Served::with(Setup { key_urls, ..Setup::default() }).await;
     let (site, operations) = (&served.site, &served.site.operations);
     let (ada, by_ada) = site.account("ada.lovelace@example.org").await;
     let (bob, by_bob) = site.account("bob").await;

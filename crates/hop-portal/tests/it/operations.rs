@@ -1,6 +1,7 @@
 //! Each operation: what it does, and who may not.
 
 mod accounts;
+mod at_once;
 mod keys;
 mod projects;
 mod rights;

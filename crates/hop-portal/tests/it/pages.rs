@@ -1,5 +1,6 @@
 //! The pages through a real listener.
 
 mod content;
+mod logs;
 mod sessions;
 mod walls;

@@ -5,12 +5,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hop_portal::operations::{Caller, Rules};
+use hop_portal::operations::{Caller, KeyUrls, Resolve, Rules};
 use hop_portal::{
     Answer, Cidr, Limits, Portal, PortalConfig, PublicNames, RunState, RunningError, RunningProjects, Tls,
 };
 use hop_store::{AccountId, Project, ProjectId, Timestamp};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_util::sync::CancellationToken;
 
 use crate::site::{Site, new_key, operator};
@@ -33,12 +38,13 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Tls>,
     /// The public URL; `None`: the listener's own address.
     pub(crate) url: Option<String>,
+    pub(crate) key_urls: Option<KeyUrls>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (rules, limits) = (Rules::default(), Limits::default());
-        Self { rules, limits, behind_proxy: Vec::new(), tls: None, url: None }
+        Self { rules, limits, behind_proxy: Vec::new(), tls: None, url: None, key_urls: None }
     }
 }
 
@@ -58,7 +64,7 @@ impl Served {
         let portal = Portal::new(PortalConfig {
             operations: site.operations.clone(),
             environments: environments.clone(),
-            key_urls: None,
+            key_urls: setup.key_urls,
             names: names.clone(),
             limits: setup.limits,
             behind_proxy: setup.behind_proxy,
@@ -103,6 +109,33 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// A site on the network that answers every request over TLS with a text, and what reads keys from it: every name leads
+/// there.
+pub(crate) async fn keys_elsewhere(text: String) -> KeyUrls {
+    let made = rcgen::generate_simple_self_signed(vec!["keys.example".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
+            let _ = stream.write_all((head + &text).as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let resolve: Resolve = Arc::new(move |_, _| Box::pin(async move { Ok(vec![address]) }));
+    KeyUrls::new(vec![made.cert.der().to_vec()], resolve, |_| true).unwrap()
 }
 
 /// Environments that start at once.

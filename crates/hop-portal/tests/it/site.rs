@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use hop_e2e::Postgres;
 use hop_keys::{KeyAlgorithm, PrivateKey, PublicKey};
 use hop_portal::operations::{
     Caller, Clock, KeyPlace, KeySource, Operations, PasswordCost, Passwords, Random, Rules,
@@ -14,6 +15,7 @@ use hop_store::{
     AccountId, AccountName, Alias, AuditFilter, GatewayId, KeyId, Location, NewSshSession, Preparation,
     ProjectId, SshSessionId, Store, Through, Timestamp, Title,
 };
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 /// A password that obeys the rules.
@@ -25,6 +27,7 @@ pub(crate) struct Site {
     pub(crate) random: Random,
     now: Arc<AtomicI64>,
     _folder: TempDir,
+    _server: Option<Postgres>,
 }
 
 impl Site {
@@ -33,20 +36,47 @@ impl Site {
     }
 
     pub(crate) async fn with_rules(rules: Rules) -> Self {
+        // The least that argon2 allows: most tests are not about its cost.
+        let cost = PasswordCost { memory_kib: 8, passes: 1, at_once: 2 };
+        Self::make(rules, cost, None).await
+    }
+
+    /// A site whose passwords cost what they do in earnest.
+    pub(crate) async fn with_real_passwords() -> Self {
+        Self::make(Rules::default(), PasswordCost::default(), None).await
+    }
+
+    /// A site on the tests' PostgreSQL server.
+    pub(crate) async fn postgres() -> Self {
+        let server = Postgres::shared();
+        let database = format!("portal_{}", std::process::id());
+        let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
+        for sql in [
+            format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
+            format!("CREATE DATABASE {database} TEMPLATE template0"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        }
+        let cost = PasswordCost { memory_kib: 8, passes: 1, at_once: 2 };
+        Self::make(Rules::default(), cost, Some((server, database))).await
+    }
+
+    async fn make(rules: Rules, cost: PasswordCost, postgres: Option<(Postgres, String)>) -> Self {
         let folder = tempfile::Builder::new().prefix("hop-portal-").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let begin = Timestamp::from_seconds(1_800_000_000);
-        let location = Location::Sqlite { path: folder.path().join("site.sqlite") };
+        let location = match &postgres {
+            None => Location::Sqlite { path: folder.path().join("site.sqlite") },
+            Some((server, database)) => Location::Postgres { url: server.url(database) },
+        };
         let store = Store::open(&location, Preparation::CreateOrMigrate, begin).await.unwrap();
         let now = Arc::new(AtomicI64::new(begin.as_micros()));
         let reading = now.clone();
         let clock: Clock = Arc::new(move || Timestamp::from_micros(reading.load(Ordering::SeqCst)));
         let random = counting();
-        // The least that argon2 allows: these tests are not about its cost.
-        let cost = PasswordCost { memory_kib: 8, passes: 1, at_once: 2 };
         let passwords = Passwords::new(cost, &random);
         let operations = Operations::new(store, clock, random.clone(), rules, passwords);
-        Self { operations, random, now, _folder: folder }
+        Self { operations, random, now, _folder: folder, _server: postgres.map(|(server, _)| server) }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -13,7 +13,7 @@ async fn the_last_admin_stays() {
         site.operations.suspend_account(&by_root, root).await.unwrap_err(),
         site.operations.set_admin(&by_root, root, false).await.unwrap_err(),
     ] {
-        assert_eq!(error.to_string(), "root is the only active admin; make another one first");
+        assert_eq!(error.to_string(), "the account root is the only active admin; make another one first");
     }
     let (ada, _) = site.account("ada").await;
     site.operations.set_admin(&by_root, ada, true).await.unwrap();

@@ -63,7 +63,7 @@ async fn members_come_and_go() {
     let project = site.project(ada, "climate").await;
     operations.add_member(&by_ada, project, &name("bob"), Role::Collaborator).await.unwrap();
     let error = operations.add_member(&by_ada, project, &name("bob"), Role::Owner).await.unwrap_err();
-    assert_eq!(error.to_string(), "bob is a member already");
+    assert_eq!(error.to_string(), "the account bob is a member already");
     let error = operations.add_member(&by_ada, project, &name("nobody"), Role::Owner).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no account named nobody here; send an invitation instead");
     let error = operations.add_member(&by_bob, project, &name("eve"), Role::Owner).await.unwrap_err();

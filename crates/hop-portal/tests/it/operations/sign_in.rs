@@ -123,3 +123,31 @@ async fn sessions_end_when_idle_when_old_and_when_ended() {
 fn site_end() -> hop_store::Timestamp {
     hop_store::Timestamp::from_seconds(1_800_000_000).plus(HOUR * 24 * 30)
 }
+
+#[tokio::test]
+async fn an_unknown_name_costs_as_much_as_a_wrong_password() {
+    const ROUNDS: usize = 40;
+    let site = Site::with_real_passwords().await;
+    let operations = &site.operations;
+    let (ada, by_ada) = site.account("ada").await;
+    site.account("eve").await;
+    operations.set_password(&by_ada, ada, None, Some(PASSWORD)).await.unwrap();
+    let names = ["ada", "eve", "nobody", "no name\0"];
+    let mut times = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        for (name, times) in names.iter().zip(&mut times) {
+            let begin = std::time::Instant::now();
+            let tried =
+                operations.sign_in_by_password(&visitor(), name, "wrong horse", &Browser::default()).await;
+            assert!(matches!(tried, Err(SignInError::Refused)));
+            times.push(begin.elapsed());
+        }
+    }
+    // The least of many tries is what the work takes, however busy the machine is. Without it a refusal takes a
+    // twentieth.
+    let least = times.map(|times| times.into_iter().min().unwrap().as_secs_f64());
+    for (name, time) in names.iter().zip(least) {
+        let ratio = time / least[0];
+        assert!((0.6..1.6).contains(&ratio), "{name}: {ratio:.2} of a wrong password ({least:?} s)");
+    }
+}

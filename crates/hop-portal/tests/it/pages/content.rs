@@ -4,7 +4,7 @@ use hop_keys::{KeyAlgorithm, PrivateKey};
 use hop_portal::RunningError;
 use hop_store::{KeyUse, Role};
 
-use crate::served::Served;
+use crate::served::{Served, Setup, keys_elsewhere};
 use crate::site::{name, new_key, operator, title};
 
 #[tokio::test]
@@ -110,6 +110,30 @@ async fn keys_from_a_url_need_the_site_to_read_them() {
 }
 
 #[tokio::test]
+async fn keys_are_read_from_a_url() {
+    let (one, two) = (new_key(), new_key());
+    let text = format!("{}\n{}\n", one.to_line(""), two.to_line("named"));
+    let key_urls = Some(keys_elsewhere(text).await);
+    let served = Served::with(Setup { key_urls, ..Setup::default() }).await;
+    let (_, _, mut visit) = served.person("ada").await;
+    let page = visit.post("/keys", &[("key", ""), ("url", " https://keys.example/ada.keys ")]).await;
+    page.says("2 keys were added.")
+        .says("<h3>https://keys.example/ada.keys (1)</h3>")
+        .says("<h3>named</h3>")
+        .says(&one.fingerprint().to_string())
+        .says(&two.fingerprint().to_string());
+    for (url, words) in [
+        ("http://keys.example/", "over https only"),
+        ("https://other.example/", "The host other.example could not be read."),
+        ("nonsense", "not an address like"),
+    ] {
+        let page = visit.post("/keys", &[("url", url)]).await;
+        assert_eq!(page.status, 422);
+        page.says(words).says(url);
+    }
+}
+
+#[tokio::test]
 async fn a_project_is_made_and_says_how_to_log_in() {
     let served = Served::new().await;
     let (_, by_ada, mut visit) = served.person("ada").await;
@@ -118,7 +142,7 @@ async fn a_project_is_made_and_says_how_to_log_in() {
     visit
         .post("/projects", &[("title", "T"), ("alias", "root")])
         .await
-        .says("Root is reserved")
+        .says("This alias is not taken: root is reserved.")
         .says("value=\"T\"");
     let answer = visit.post("/projects", &[("title", "Climate"), ("alias", "climate")]).await;
     let project = served.site.operations.find_project(&by_ada, "climate").await.unwrap().project.id;
@@ -171,7 +195,7 @@ async fn members_and_their_sessions_are_the_owners_to_decide() {
         owner.post(&format!("{path}/members"), &add).await.location(),
         format!("{path}?done=member-added")
     );
-    owner.post(&format!("{path}/members"), &add).await.says("Bob is a member already.");
+    owner.post(&format!("{path}/members"), &add).await.says("The account bob is a member already.");
     owner.post(&format!("{path}/members"), &[("name", "nobody")]).await.says("send an invitation instead");
     // A collaborator sees, and has no forms for what owners decide.
     let page = member.get(&path).await;
