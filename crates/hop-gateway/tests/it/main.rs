@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stderr, reason = "what an ending took is a result")]
 
+mod alike;
+mod certificates;
 mod ending;
 mod ending_table;
 mod entering;
 mod jumping;
+mod limiting;
+mod records;
 mod site;
 mod waiting;

@@ -37,6 +37,8 @@ pub(crate) struct Person {
 pub(crate) struct Site {
     pub(crate) directory: TempDir,
     pub(crate) address: SocketAddr,
+    location: Location,
+    host_key: String,
     pub(crate) store: Store,
     pub(crate) environments: Environments,
     /// Owner of both projects.
@@ -59,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) at_new_session: Arc<dyn Fn() + Send + Sync>,
     /// How long an environment stays when nobody is connected.
     pub(crate) idle_stop: Option<Duration>,
+    /// A PostgreSQL database instead of a SQLite file.
+    pub(crate) database: Option<String>,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             clock: Clock::new(now),
             at_new_session: Arc::new(|| {}),
             idle_stop: None,
+            database: None,
         }
     }
 }
@@ -79,7 +84,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Different each time is all that the tests need.
-fn random() -> [u8; 10] {
+pub(crate) fn random() -> [u8; 10] {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut bytes = [0; 10];
     let (front, _) = bytes.split_at_mut(8);
@@ -99,7 +104,10 @@ impl Site {
         let private = directory.path().join("site");
         std::fs::create_dir(&private).unwrap();
         std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let location = Location::Sqlite { path: private.join("site.db") };
+        let location = match &options.database {
+            None => Location::Sqlite { path: private.join("site.db") },
+            Some(url) => Location::Postgres { url: url.clone() },
+        };
         let store = Store::open(&location, Preparation::CreateOrMigrate, now()).await.unwrap();
 
         let mut change = change(&store).await;
@@ -123,6 +131,7 @@ impl Site {
         let stop = CancellationToken::new();
         let host_key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
         let host_key_line = host_key.public().to_line("");
+        let host_key_text = host_key.to_openssh("").to_string();
         let environments = environments(directory.path(), &options, &host_key_line, stop.clone()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -139,18 +148,53 @@ impl Site {
             }),
             gateway: GatewayId::new(now(), random()),
             project_doors: true,
-            alone: true,
+            alone: false,
             limits: options.limits,
         };
         let token = stop.clone();
         tokio::spawn(async move { Gateway::new(config).serve(vec![listener], token).await.unwrap() });
-        Self { directory, address, store, environments, ada, bob, eve, first, second, stop }
+        let host_key = host_key_text;
+        Self {
+            directory,
+            address,
+            location,
+            host_key,
+            store,
+            environments,
+            ada,
+            bob,
+            eve,
+            first,
+            second,
+            stop,
+        }
+    }
+
+    /// Another gateway of this site, with a store handle of its own.
+    pub(crate) async fn second_gateway(&self, alone: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let host_key = PrivateKey::from_openssh(&self.host_key, None).unwrap();
+        let config = GatewayConfig {
+            ssh: Arc::new(ServerConfig::new(vec![HostKey::new(host_key)])),
+            store: self.other_process().await,
+            environments: self.environments.clone(),
+            user_ca: UserCa::default(),
+            clock: Clock::new(now),
+            random: Arc::new(random),
+            gateway: GatewayId::new(now(), random()),
+            project_doors: false,
+            alone,
+            limits: Limits::default(),
+        };
+        let token = self.stop.clone();
+        tokio::spawn(async move { Gateway::new(config).serve(vec![listener], token).await.unwrap() });
+        address
     }
 
     /// The store as another process has it: what is changed by it reaches the gateway by the database alone.
     pub(crate) async fn other_process(&self) -> Store {
-        let path = self.directory.path().join("site/site.db");
-        Store::open(&Location::Sqlite { path }, Preparation::ExpectCurrent, now()).await.unwrap()
+        Store::open(&self.location, Preparation::ExpectCurrent, now()).await.unwrap()
     }
 
     /// A file in a project's home, seen from outside.
