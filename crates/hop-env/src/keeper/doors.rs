@@ -17,6 +17,9 @@ const MOST_OPEN: usize = 64;
 /// How many connections of all projects may wait to be taken.
 const MOST_WAITING: usize = 256;
 
+/// The time between two connections of one project; more wait in its socket's backlog.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// A connection that a process of a project made.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -51,6 +54,8 @@ pub(super) async fn serve(keeper: Arc<Shared>, project: ProjectKey, listener: St
         Err(error) => return tracing::warn!(%project, %error, "no door"),
     };
     loop {
+        // A tenant that knocks without end takes this much of the keeper's time, and the site's.
+        tokio::time::sleep(PAUSE).await;
         let accepted = listener.accept().await;
         let stream = match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => stream,
