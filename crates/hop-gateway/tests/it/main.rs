@@ -1,4 +1,5 @@
 //! The gateway with OpenSSH's clients, a real store, and projects in their sandboxes.
+#![expect(clippy::panic, reason = "a peer that does not do its part ends the test")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stderr, reason = "what an ending took is a result")]
 
