@@ -25,7 +25,7 @@ where
         }
     };
     let to_the_client = async {
-        let mut pump = Pump::to_peer();
+        let mut pump = Pump::default();
         tokio::select! {
             _ = pump.run(&mut from_socket, &mut to_client, activity) => channel.send_eof(),
             () = closed_by_client(channel) => {}

@@ -50,7 +50,7 @@ impl Default for Pump {
 }
 
 impl Pump {
-    /// A pump from a program or a socket to the peer.
+    /// A pump from a program to the peer. (From a socket the larger reads gain nothing, and there may be a thousand.)
     pub(crate) fn to_peer() -> Self {
         Self { read: READ_FOR_PEER, ..Self::default() }
     }

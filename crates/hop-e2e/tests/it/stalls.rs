@@ -28,8 +28,9 @@ const MIB: u64 = 1 << 20;
 /// What all receive windows of one connection may hold (ARCHITECTURE.md, "Memory of one connection").
 const BUDGET: u64 = 64 * MIB;
 /// What one open channel may hold besides: 128 KiB to be sent, and 64 KiB on their way in each direction between it and
-/// its pipe or socket.
+/// its socket or pipe; 132 KiB from a pipe.
 const PER_CHANNEL: u64 = 256 << 10;
+const PER_SESSION: u64 = (128 + 64 + 132) << 10;
 /// Buffers of the connection itself, and what the allocator keeps.
 const PER_CONNECTION: u64 = 8 * MIB;
 /// What one relayed connection may hold: 256 KiB for each direction, a packet and a read ahead for each leg, and what
@@ -181,7 +182,7 @@ async fn nine_uploads_go_on(mut site: Site) {
         assert_eq!(text(channel).await.trim(), SHARE.to_string());
     }
     // Nothing of the flood that nobody reads is kept beyond the channel's share.
-    watch.assert_below(BUDGET + 10 * PER_CHANNEL + PER_CONNECTION, "nine uploads and a stalled one");
+    watch.assert_below(BUDGET + 10 * PER_SESSION + PER_CONNECTION, "nine uploads and a stalled one");
     let taken = taken.load(Ordering::Relaxed);
     assert!(taken < BUDGET, "{taken} bytes were taken for a command that does not read");
     site.scratch().write("go", "");
@@ -214,7 +215,7 @@ async fn nine_downloads_go_on(mut site: Site) {
     let shares = since();
     eprintln!("KiB each: {:?}", shares.iter().map(|share| share >> 10).collect::<Vec<_>>());
     assert!(shares.iter().all(|share| *share >= SHARE / 2), "no fair turns: {shares:?} bytes");
-    watch.assert_below(10 * PER_CHANNEL + PER_CONNECTION, "nine downloads and a stalled one");
+    watch.assert_below(10 * PER_SESSION + PER_CONNECTION, "nine downloads and a stalled one");
     drains.shutdown().await;
     assert_eq!(drain(&stalled, &AtomicU64::new(0)).await, FLOOD);
 }
@@ -236,7 +237,7 @@ fn downloads_over_a_slow_line(mut site: Site) {
         while let Some(count) = drains.join_next().await {
             assert_eq!(count.unwrap(), 2 * SHARE);
         }
-        watch.assert_below(4 * PER_CHANNEL + PER_CONNECTION, "four downloads over a slow line");
+        watch.assert_below(4 * PER_SESSION + PER_CONNECTION, "four downloads over a slow line");
     });
 }
 
@@ -277,7 +278,7 @@ async fn a_thousand_flooded_channels(mut site: Site) {
         before = now;
     }
     eprintln!("{} KiB taken of all", before >> 10);
-    let limit = BUDGET + channels.len() as u64 * PER_CHANNEL + PER_CONNECTION;
+    let limit = BUDGET + channels.len() as u64 * PER_SESSION + PER_CONNECTION;
     watch.assert_below(limit, &format!("{} flooded channels", channels.len()));
 }
 
