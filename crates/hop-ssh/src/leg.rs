@@ -78,6 +78,15 @@ impl Leg {
         }
     }
 
+    /// The sequence number that the next packet of ours will have; `None` when it is not known, because a key exchange
+    /// comes before it, or means nothing.
+    pub(crate) fn next_sequence(&self) -> Option<u32> {
+        match self {
+            Self::Sealed(transport) if transport.may_send() => Some(transport.sealer.sequence),
+            Self::Sealed(_) | Self::Bare(_) => None,
+        }
+    }
+
     /// The sequence number of a packet of ours that the peer does not know, oldest first, each once.
     pub(crate) fn take_unimplemented(&mut self) -> Option<u32> {
         match self {

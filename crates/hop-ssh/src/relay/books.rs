@@ -2,7 +2,8 @@
 
 use super::channels::Channels;
 use super::policy::{Asked, Invitations};
-use super::{End, Question, Relay};
+use super::questions::Question;
+use super::{End, Relay};
 use crate::connection::{OwedReplies, Ticket};
 use crate::error::Malformed;
 use crate::wire::{Put, Reader};
@@ -44,7 +45,7 @@ impl End {
             }
         }
         out.put_uint32(u32::try_from(self.asked.len()).unwrap_or(u32::MAX));
-        for question in &self.asked {
+        for question in self.asked.iter() {
             match question {
                 Question::Keepalive => out.put_boolean(false),
                 Question::Forwarded(ticket, asked) => {
@@ -72,10 +73,11 @@ impl End {
         }
         self.owed = OwedReplies::from_parts(first, slots, super::MOST_REQUESTS);
         for _ in 0..reader.uint32()? {
-            self.asked.push_back(match reader.boolean()? {
+            let question = match reader.boolean()? {
                 false => Question::Keepalive,
                 true => Question::Forwarded(Ticket::from_number(reader.uint64()?), Asked::read(reader)?),
-            });
+            };
+            self.asked.asked(question, None);
         }
         self.crossed = reader.uint64()?;
         Ok(())

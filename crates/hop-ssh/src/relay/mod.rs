@@ -11,10 +11,11 @@
 mod books;
 mod channels;
 mod policy;
+mod questions;
 
 pub use policy::{PassAll, RelayPolicy, Side, Verdict};
 
-use crate::connection::{ChannelKind, FULL, GlobalReply, GlobalRequest, OwedReplies, Ticket};
+use crate::connection::{ChannelKind, FULL, GlobalReply, GlobalRequest, OwedReplies};
 use crate::error::{Error, InMessage, Malformed};
 use crate::leg::Leg;
 use crate::message::{self, OpenFailure};
@@ -23,7 +24,7 @@ use crate::transport::{HOSTKEYS, HOSTKEYS_PROVE, Transport};
 use crate::wire::{Put, Reader};
 use channels::Channels;
 use policy::{Asked, Invitations};
-use std::collections::VecDeque;
+use questions::{Question, Questions};
 use std::time::{Duration, Instant};
 
 /// Channels that may be open at once.
@@ -74,7 +75,7 @@ struct End {
     /// Replies that this leg's peer is owed.
     owed: OwedReplies<GlobalReply>,
     /// What this leg's peer owes replies to.
-    asked: VecDeque<Question>,
+    asked: Questions,
     /// When its peer last said something or was last asked whether it is there.
     since: Instant,
     unanswered: u32,
@@ -83,20 +84,13 @@ struct End {
     data: u64,
 }
 
-enum Question {
-    /// The relay's own keepalive.
-    Keepalive,
-    /// A request of the other side: its place in the other side's queue, and what it asked.
-    Forwarded(Ticket, Asked),
-}
-
 impl End {
     fn new(leg: Leg, now: Instant) -> Self {
         Self {
             leg,
             stash: None,
             owed: OwedReplies::new(MOST_REQUESTS),
-            asked: VecDeque::new(),
+            asked: Questions::default(),
             since: now,
             unanswered: 0,
             crossed: 0,
@@ -106,6 +100,15 @@ impl End {
 
     fn takes_more(&mut self) -> bool {
         self.leg.may_send() && self.leg.output().len() < FULL
+    }
+
+    /// Sends what has crossed.
+    fn send(&mut self, payload: &[u8]) -> Result<(), Error> {
+        if payload.first() == Some(&message::GLOBAL_REQUEST) {
+            let sequence = self.leg.next_sequence();
+            self.asked.sent(sequence);
+        }
+        self.leg.send(payload, &[])
     }
 
     fn flush_replies(&mut self) -> Result<(), Error> {
@@ -251,6 +254,9 @@ impl Relay {
             self.client.leg.send(&sign, &[]).map_err(|error| RelayError { side: Side::Client, error })?;
         }
         for side in [Side::Client, Side::Server] {
+            // A question that overtook a request which waits would take its reply. As a sign of life, that it
+            // waits for so long says as much.
+            let waits = self.end(side.other()).stash.is_some();
             let end = self.end(side);
             let at = |error| RelayError { side, error };
             end.leg.on_time(now).map_err(at)?;
@@ -272,11 +278,15 @@ impl Relay {
             }
             end.unanswered += 1;
             end.since = now;
+            if waits {
+                continue;
+            }
             let mut request = vec![message::GLOBAL_REQUEST];
             request.put_string("keepalive@openssh.com");
             request.put_boolean(true);
+            let sequence = end.leg.next_sequence();
             end.leg.send(&request, &[]).map_err(at)?;
-            end.asked.push_back(Question::Keepalive);
+            end.asked.asked(Question::Keepalive, sequence);
         }
         self.rekey(now)
     }
@@ -302,11 +312,15 @@ impl Relay {
                 self.end(from).stash = Some(payload);
                 return Ok(false);
             }
-            self.end(from.other()).leg.send(&payload, &[]).map_err(to)?;
+            self.end(from.other()).send(&payload).map_err(to)?;
             moved = true;
         }
         loop {
-            let Some(payload) = self.end(from).leg.next(now).map_err(at)? else { return Ok(moved) };
+            let next = self.end(from).leg.next(now).map_err(at)?;
+            while let Some(sequence) = self.end(from).leg.take_unimplemented() {
+                self.on_not_known(from, sequence, now).map_err(to)?;
+            }
+            let Some(payload) = next else { return Ok(moved) };
             moved = true;
             if from == Side::Server {
                 self.awaited = None;
@@ -342,7 +356,7 @@ impl Relay {
                 source.data = source.data.saturating_add(bytes.len() as u64);
             }
             if target.takes_more() {
-                target.leg.send(bytes, &[]).map_err(to)?;
+                target.send(bytes).map_err(to)?;
             } else {
                 source.stash = Some(bytes.to_vec());
                 return Ok(true);
@@ -427,7 +441,7 @@ impl Relay {
         }
         match self.end(from).owed.owe() {
             Some(ticket) => {
-                self.end(from.other()).asked.push_back(Question::Forwarded(ticket, asked));
+                self.end(from.other()).asked.ask(Question::Forwarded(ticket, asked));
                 Ok(Fate::Cross)
             }
             None => self.answer_here(from, true, Err(())),
@@ -445,7 +459,7 @@ impl Relay {
     }
 
     fn on_global_reply(&mut self, from: Side, reply: GlobalReply) -> Result<Fate, Error> {
-        match self.end(from).asked.pop_front() {
+        match self.end(from).asked.answered() {
             None => Err(Error::Protocol { problem: "a reply to a request that was not made" }),
             Some(Question::Keepalive) => Ok(Fate::Stay),
             Some(Question::Forwarded(ticket, asked)) => {
@@ -458,6 +472,18 @@ impl Relay {
                 Ok(Fate::Stay)
             }
         }
+    }
+
+    /// A peer does not know a packet of its leg (tinysshd knows no global requests). If a request left in it, that is a
+    /// failure for who made it; the message itself stays on its leg, whose sequence numbers mean nothing elsewhere.
+    fn on_not_known(&mut self, from: Side, sequence: u32, now: Instant) -> Result<(), Error> {
+        let end = self.end(from);
+        end.since = now;
+        end.unanswered = 0;
+        let Some(Question::Forwarded(ticket, _)) = end.asked.not_known(sequence) else { return Ok(()) };
+        let end = self.end(from.other());
+        end.owed.decide(ticket, Err(()));
+        end.flush_replies()
     }
 
     fn on_open(&mut self, from: Side, payload: &[u8]) -> Result<Fate, Error> {

@@ -378,6 +378,73 @@ fn messages_of_a_leg_stay_on_it() {
     assert_eq!(read(&mut line.server, there, line.now), b"still fine");
 }
 
+/// As tinysshd, which knows no global requests: what it does not know is told by packet, and only some are questions.
+#[test]
+fn a_request_that_the_far_side_does_not_know_has_failed() {
+    let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
+    line.settle();
+    let mut answers = Vec::new();
+    for name in ["first@test", "second@test", "third@test"] {
+        // Crosses, and is nobody's question.
+        line.client.leg().send(&[101, 1, 2], &[]).unwrap();
+        let (caller, answer) = oneshot::channel();
+        line.client.request_global(name, &[], Some(caller)).unwrap();
+        answers.push(answer);
+    }
+    while pass(line.client.leg(), line.relay.leg(Side::Client), usize::MAX) > 0 {
+        line.relay.process(line.now).unwrap();
+    }
+    pass(line.relay.leg(Side::Server), line.server.leg(), usize::MAX);
+    let far = line.server.leg();
+    let mut requests = 0;
+    while let Some(payload) = far.next(line.now).unwrap() {
+        requests += u32::from(far.payload(&payload)[0] == message::GLOBAL_REQUEST);
+        match requests {
+            2 if far.payload(&payload)[0] == message::GLOBAL_REQUEST => {
+                far.send(&[message::REQUEST_SUCCESS], b"fine").unwrap();
+            }
+            _ => far.send_unimplemented(&payload).unwrap(),
+        }
+    }
+    assert_eq!(requests, 3);
+    line.settle();
+    let got: Vec<GlobalReply> = answers.iter_mut().map(|answer| answer.try_recv().unwrap()).collect();
+    assert_eq!(got, [Err(()), Ok(b"fine".to_vec()), Err(())]);
+    line.open();
+}
+
+/// A keepalive must not leave before a request that waits for room: replies are told apart by order alone.
+#[test]
+fn a_keepalive_does_not_overtake_a_request_that_waits() {
+    let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
+    let (here, _) = line.open();
+    let (mut answer, block) = (None, vec![0; 64 << 10]);
+    // The server does not read: what the client sends fills the relay.
+    while line.relay.wants_read(Side::Client) {
+        write(&mut line.client, here, &block);
+        line.client.fill().unwrap();
+        pass(line.client.leg(), line.relay.leg(Side::Client), usize::MAX);
+        line.relay.process(line.now).unwrap();
+        if line.relay.leg(Side::Server).output().len() >= FULL && answer.is_none() {
+            let (caller, kept) = oneshot::channel();
+            line.client.request_global("mine@test", &[], Some(caller)).unwrap();
+            answer = Some(kept);
+        }
+    }
+    let mut answer = answer.unwrap();
+    line.now += Duration::from_secs(11);
+    line.relay.on_time(line.now).unwrap();
+    line.settle();
+    let Some(Some(Arrival::Global { reply: Some(ticket), .. })) = line.server.poll_arrival(Waker::noop())
+    else {
+        panic!("no request arrived")
+    };
+    assert!(answer.try_recv().is_err(), "a keepalive's reply was taken for an answer");
+    line.server.reply_global(ticket, Ok(vec![7])).unwrap();
+    line.settle();
+    assert_eq!(answer.try_recv().unwrap(), Ok(vec![7]));
+}
+
 #[test]
 fn both_legs_are_asked_whether_they_live() {
     let mut line = Line::new(Limits::default(), RekeyLimits::default(), PassAll);
