@@ -5,6 +5,7 @@ use hop_env::{Environments, Isolation, Keeper, KeeperError, KeeperSettings, Proj
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,10 +51,17 @@ pub(crate) fn root() -> bool {
 /// Says where the uids of a keeper begin that follows another.
 pub(crate) const FIRST_UID: &str = "HOP_ENV_FIRST_UID";
 
-/// Uids that other test processes do not use at the same time.
+/// Names a program to build walls with instead of bubblewrap.
+pub(crate) const BUILDER: &str = "HOP_ENV_BUILDER";
+
+/// Uids that other tests do not use at the same time: a keeper ends what is left of its projects' users.
 pub(crate) fn uids() -> Option<RangeInclusive<u32>> {
+    static TESTS: AtomicU32 = AtomicU32::new(0);
+    // Each test has a thread of its own.
+    thread_local!(static TEST: u32 = TESTS.fetch_add(1, Ordering::Relaxed));
     let said = std::env::var(FIRST_UID).ok().and_then(|said| said.parse::<u32>().ok());
-    let first = said.unwrap_or(300_000 + std::process::id() % 10_000 * 10);
+    let own = 300_000 + std::process::id() % 10_000 * 1000 + TEST.with(|test| test % 100) * 10;
+    let first = said.unwrap_or(own);
     root().then(|| first..=first + 9)
 }
 
@@ -155,6 +163,11 @@ pub(crate) async fn settings(folder: &Path) -> KeeperSettings {
         None => RunAs { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
     };
     let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
+    // Another builder of walls that takes bubblewrap's words.
+    let isolation = match std::env::var_os(BUILDER) {
+        Some(builder) => Isolation::Sandbox { bwrap: builder.into() },
+        None => isolation,
+    };
     assert!(Path::new("/usr/bin/python3").exists(), "install the Debian package python3");
     let hop = folder.join("hop");
     std::fs::write(&hop, FAKE_HOP).unwrap();
