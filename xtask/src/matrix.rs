@@ -5,26 +5,40 @@ use std::path::Path;
 use crate::tool::{Error, root, run};
 use crate::{setup, test};
 
-/// Runs the peers and writes `docs/peer-matrix.md` (for `hop`) or only reports (for an sshd).
+/// Runs the peers and writes `docs/peer-matrix.md` (for `hop`), `docs/peer-matrix-gateway.md` (for `gateway`) or only
+/// reports (for an sshd).
 pub(crate) fn run_server(server: &str) -> Result<(), Error> {
     setup::run()?;
     let results = hop_e2e::program::target_folder().join("peer-matrix");
     setup::remove_folder(&results)?;
     std::fs::create_dir_all(&results).map_err(Error::file(&results))?;
-    let mut command = test::runner(&["--package", "hop-e2e"]);
-    command.arg("--no-fail-fast").env("HOP_E2E_RESULTS", &results).env("HOP_E2E_SERVER", server);
-    if server == "hop" {
-        command.env("HOP_BIN", test::build_hop()?);
-    }
+    let ours = ["hop", "gateway"].contains(&server);
+    let mut command = match server {
+        "gateway" => test::behind_a_gateway(&test::build_hop()?),
+        _ => {
+            let mut command = test::runner(&["--package", "hop-e2e"]);
+            command.arg("--no-fail-fast").env("HOP_E2E_SERVER", server);
+            if ours {
+                command.env("HOP_BIN", test::build_hop()?);
+            }
+            command
+        }
+    };
+    command.env("HOP_E2E_RESULTS", &results);
     // Written also when tests failed: the page then says which.
     let outcome = run(&mut command);
     let records = hop_e2e::matrix::read_records(&results).map_err(Error::file(&results))?;
-    let version = format!(
-        "{server} {}",
-        if server == "hop" { env!("CARGO_PKG_VERSION") } else { "(a check of the tests)" }
-    );
-    let (page, missing) = hop_e2e::matrix::page(&records, version.trim());
-    let path = if server == "hop" { root().join("docs/peer-matrix.md") } else { results.join("page.md") };
+    let version = match server {
+        "hop" => format!("`hop endpoint` {}", env!("CARGO_PKG_VERSION")),
+        "gateway" => format!("a project behind the gateway of `hop serve` {}", env!("CARGO_PKG_VERSION")),
+        _ => format!("{server} (a check of the tests)"),
+    };
+    let (page, missing) = hop_e2e::matrix::page(&records, &version);
+    let path = match server {
+        "hop" => root().join("docs/peer-matrix.md"),
+        "gateway" => root().join("docs/peer-matrix-gateway.md"),
+        _ => results.join("page.md"),
+    };
     write(&path, &page)?;
     if server == "hop" {
         for offer in ["default", "compatible"] {

@@ -1,6 +1,6 @@
 //! All tests of the workspace: set-up, the binary under test, doc tests, then the rest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::tool::{Error, cargo, run, works};
@@ -14,7 +14,36 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<(), Error> {
     if arguments.is_empty() {
         run(cargo().args(["test", "--workspace", "--doc"]))?;
     }
-    run(runner(&["--workspace"]).args(arguments).env("HOP_BIN", hop).env("HOP_RELAY_BIN", relay))
+    run(runner(&["--workspace"]).args(arguments).env("HOP_BIN", &hop).env("HOP_RELAY_BIN", relay))?;
+    if arguments.is_empty() {
+        run(&mut behind_a_gateway(&hop))?;
+    }
+    Ok(())
+}
+
+/// What clients do, once more through the gateway of a site. What a site has no words for (options of
+/// authorized_keys) is left out; its gateway has tests of its own.
+pub(crate) fn behind_a_gateway(hop: &Path) -> Command {
+    let mut command = runner(&["--package", "hop-e2e"]);
+    command.args([
+        "--",
+        "openssh::",
+        "openssh_features::",
+        "libraries::",
+        "file_clients::",
+        "putty::",
+        "dropbear::",
+    ]);
+    command.args([
+        "sessions::",
+        "forwardings::",
+        "--skip",
+        "traps::",
+        "--skip",
+        "a_forced_command_and_restrictions_of_a_key",
+    ]);
+    command.env("HOP_E2E_SERVER", "gateway").env("HOP_BIN", hop);
+    command
 }
 
 /// cargo-nextest (every test in a process of its own, time limits) where it is installed, else `cargo test`.

@@ -29,6 +29,15 @@ const ended = (channel) => new Promise((resolve) => {
   channel.on('exit', (code) => { status = code; }).on('close', () => resolve(status));
 });
 
+// Runs a command. The listener for its status is there before the event loop goes on: success and status may come in
+// one packet.
+const exec = (client, ...options) => new Promise((resolve, reject) => {
+  client.exec(r.command, ...options, (error, channel) => {
+    if (error) reject(error);
+    else resolve({ channel, status: ended(channel) });
+  });
+});
+
 const operations = {
   async login() {
     try {
@@ -41,30 +50,28 @@ const operations = {
   },
 
   async exec(client) {
-    const channel = await call(client, 'exec', r.command);
+    const { channel, status } = await exec(client);
     let stdout = '';
     let stderr = '';
     channel.on('data', (part) => { stdout += part; });
     channel.stderr.on('data', (part) => { stderr += part; });
-    const status = await ended(channel);
-    report({ status, stdout, stderr });
+    report({ status: await status, stdout, stderr });
   },
 
   async upload(client) {
-    const channel = await call(client, 'exec', r.command);
+    const { channel, status } = await exec(client);
     channel.resume();
     fs.createReadStream(r.local).pipe(channel);
-    report({ status: await ended(channel) });
+    report({ status: await status });
   },
 
   async download(client) {
-    const channel = await call(client, 'exec', r.command);
+    const { channel, status } = await exec(client);
     const sink = fs.createWriteStream(r.local);
     const written = new Promise((resolve) => { sink.on('finish', resolve); });
     channel.pipe(sink);
-    const status = await ended(channel);
     await written;
-    report({ status });
+    report({ status: await status });
   },
 
   async sftp(client) {
@@ -78,7 +85,7 @@ const operations = {
   },
 
   async pty(client) {
-    const channel = await call(client, 'exec', r.command, { pty: { term: 'vt220', cols: 132, rows: 43 } });
+    const { channel, status } = await exec(client, { pty: { term: 'vt220', cols: 132, rows: 43 } });
     let output = '';
     let resized = false;
     channel.on('data', (part) => {
@@ -89,8 +96,7 @@ const operations = {
         channel.write('\n');
       }
     });
-    const status = await ended(channel);
-    report({ status, output });
+    report({ status: await status, output });
   },
 };
 

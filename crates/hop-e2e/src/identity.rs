@@ -35,7 +35,8 @@ impl Identity {
         Self::read(private)
     }
 
-    fn read(private: PathBuf) -> Self {
+    /// One that is there.
+    pub(crate) fn read(private: PathBuf) -> Self {
         let public = with_suffix(&private, ".pub");
         let public = std::fs::read_to_string(&public).expect("ssh-keygen wrote a public key");
         Self { private, public: public.trim_end().to_owned() }

@@ -12,6 +12,7 @@
 )]
 
 pub mod foreign;
+mod gateway;
 pub mod identity;
 pub mod inetd;
 pub mod matrix;

@@ -1,8 +1,11 @@
 //! A private folder for one test. It has a short path (Unix socket paths end at 107 bytes) and goes with its owner.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+
+use crate::server::Kind;
 
 /// A folder that is removed on drop; kept and named on stderr when the test panicked.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("hop-").tempdir().expect("create a temporary folder");
+        share(folder.path());
         Self { folder: Some(folder) }
     }
 
@@ -36,6 +40,7 @@ impl Scratch {
     pub fn folder(&self, name: impl AsRef<Path>) -> PathBuf {
         let path = self.join(name);
         std::fs::create_dir_all(&path).unwrap_or_else(|e| fail(&path, &e));
+        share(&path);
         path
     }
 
@@ -54,6 +59,14 @@ impl Drop for Scratch {
         {
             eprintln!("files of the failed test: {}", folder.keep().display());
         }
+    }
+}
+
+/// Behind a gateway the server is another user than the test, and works in the same folders.
+fn share(folder: &Path) {
+    if Kind::asked() == Kind::Gateway {
+        let all = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder, all).unwrap_or_else(|e| fail(folder, &e));
     }
 }
 

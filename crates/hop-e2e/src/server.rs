@@ -1,6 +1,7 @@
-//! The server under test: `hop endpoint`, or OpenSSH's sshd to check the tests themselves.
+//! The server under test: `hop endpoint`, a project behind the gateway of a whole site, or OpenSSH's sshd to check the
+//! tests themselves.
 //!
-//! `HOP_E2E_SERVER` chooses (`hop`, `sshd-9.2`, `sshd-10.0`; default `hop`). `HOP_BIN` names the binary; without it the
+//! `HOP_E2E_SERVER` chooses (`hop`, `gateway`, `sshd-9.2`, `sshd-10.0`; default `hop`). `HOP_BIN` names the binary; without it the
 //! first test that needs it asks cargo to build it.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::gateway::{self, Gateway};
 use crate::inetd::Inetd;
 use crate::run::Background;
 use crate::sshd::{Release, Settings, serve_one};
@@ -19,6 +21,8 @@ use crate::{Identity, Run, Scratch, program};
 pub enum Kind {
     /// `hop endpoint`.
     Hop,
+    /// A project of a site: clients meet its gateway.
+    Gateway,
     /// OpenSSH's sshd.
     Sshd(Release),
 }
@@ -29,9 +33,10 @@ impl Kind {
     pub fn asked() -> Self {
         match std::env::var("HOP_E2E_SERVER").as_deref() {
             Err(_) | Ok("hop") => Self::Hop,
+            Ok("gateway") => Self::Gateway,
             Ok("sshd-9.2") => Self::Sshd(Release::V9_2),
             Ok("sshd-10.0") => Self::Sshd(Release::V10_0),
-            Ok(other) => panic!("HOP_E2E_SERVER={other}: give hop, sshd-9.2 or sshd-10.0"),
+            Ok(other) => panic!("HOP_E2E_SERVER={other}: give hop, gateway, sshd-9.2 or sshd-10.0"),
         }
     }
 }
@@ -61,6 +66,7 @@ pub struct Server {
 #[derive(Debug)]
 enum Process {
     Hop(Background),
+    Gateway(Gateway),
     Sshd(Inetd),
 }
 
@@ -94,7 +100,7 @@ impl Server {
     #[must_use]
     pub fn start_kind(kind: Kind, options: &Options) -> Self {
         let scratch = Scratch::new();
-        let host_key = Identity::ed25519(&scratch, "host_key");
+        let mut host_key = Identity::ed25519(&scratch, "host_key");
         let user_key = Identity::ed25519(&scratch, "user_key");
         let stranger = Identity::ed25519(&scratch, "stranger");
         // As in a real file: options, a space, the key.
@@ -103,6 +109,18 @@ impl Server {
             format!("{}{space}{}\n{}", options.key_options, user_key.public, options.more_keys);
         let (process, address) = match kind {
             Kind::Hop => start_hop(&scratch, &host_key, &authorized_keys, &options.hop_arguments),
+            Kind::Gateway => {
+                assert!(
+                    options.key_options.is_empty()
+                        && options.more_keys.is_empty()
+                        && options.hop_arguments.is_empty(),
+                    "a site has no authorized_keys and no such arguments"
+                );
+                let gateway = Gateway::start(&scratch, &user_key);
+                let address = gateway.address;
+                host_key.clone_from(&gateway.host_key);
+                (Process::Gateway(gateway), address)
+            }
             Kind::Sshd(release) => {
                 let settings = Settings {
                     host_key: host_key.clone(),
@@ -114,10 +132,17 @@ impl Server {
                 (Process::Sshd(inetd), address)
             }
         };
-        let key = host_key.public_without_comment();
         let port = address.port();
-        let known_hosts = scratch.write("known_hosts", format!("[127.0.0.1]:{port} {key}\nhop {key}\n"));
-        let user = Run::new("id").arg("-un").success().stdout().trim().to_owned();
+        let keys = match &process {
+            Process::Gateway(gateway) => gateway.host_keys.clone(),
+            Process::Hop(_) | Process::Sshd(_) => vec![host_key.public_without_comment()],
+        };
+        let known = keys.iter().map(|key| format!("[127.0.0.1]:{port} {key}\nhop {key}\n"));
+        let known_hosts = scratch.write("known_hosts", known.collect::<String>());
+        let user = match kind {
+            Kind::Gateway => gateway::PROJECT.to_owned(),
+            Kind::Hop | Kind::Sshd(_) => Run::new("id").arg("-un").success().stdout().trim().to_owned(),
+        };
         let ssh_config =
             scratch.write("ssh_config", ssh_config(port, &user, &user_key.private, &known_hosts));
         Self { address, user, host_key, user_key, stranger, known_hosts, ssh_config, process, scratch }
@@ -135,11 +160,31 @@ impl Server {
         &self.scratch
     }
 
+    /// Lets one more key in.
+    pub fn allow(&self, key: &Identity) {
+        match &self.process {
+            Process::Gateway(gateway) => gateway.allow(key),
+            Process::Hop(_) | Process::Sshd(_) => {
+                let path = self.scratch.join("authorized_keys");
+                let old = std::fs::read_to_string(&path).expect("the server's keys");
+                std::fs::write(&path, format!("{old}{}\n", key.public)).expect("one key more");
+            }
+        }
+    }
+
+    /// Gives files to whoever sessions run as, where that is not the test's own user.
+    pub fn give(&self, path: &Path) {
+        if let Process::Gateway(gateway) = &self.process {
+            gateway.give(path);
+        }
+    }
+
     /// What the server logged so far.
     #[must_use]
     pub fn log(&self) -> String {
         match &self.process {
             Process::Hop(background) => background.output(),
+            Process::Gateway(gateway) => gateway.background.output(),
             Process::Sshd(inetd) => inetd.log(),
         }
     }
@@ -149,6 +194,7 @@ impl Server {
     pub fn process(&mut self) -> &mut Background {
         match &mut self.process {
             Process::Hop(background) => background,
+            Process::Gateway(gateway) => &mut gateway.background,
             Process::Sshd(_) => panic!("an sshd here is one process per connection"),
         }
     }

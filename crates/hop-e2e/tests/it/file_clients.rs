@@ -1,11 +1,11 @@
 //! Programs that move files over SSH: lftp, rclone, rsync, git, sshfs, vim.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hop_e2e::matrix::{Operation, record};
 use hop_e2e::peer::Peer;
-use hop_e2e::program::program;
+use hop_e2e::program::{program, scripts_folder};
 use hop_e2e::{Run, Server};
 
 use crate::expected::{Large, SmallTree};
@@ -194,6 +194,7 @@ mod git {
     fn logs_in_with_an_allowed_key_only() {
         record(Peer::Git, Operation::Login, || {
             let (server, repository) = (Server::start(), repository());
+            server.give(&repository.bare());
             let url = repository.bare_url();
             let _ =
                 git(&server.ssh_config, repository.large.scratch.path()).args(["ls-remote", &url]).success();
@@ -207,10 +208,10 @@ mod git {
     fn pushes_64_mib_intact() {
         record(Peer::Git, Operation::Upload, || {
             let (server, repository) = (Server::start(), repository());
+            server.give(&repository.bare());
             repository.push(&server);
             // Read back without the server.
-            let clone = repository.large.scratch.join("clone");
-            let bare = repository.large.scratch.join("bare.git");
+            let (clone, bare) = (repository.large.scratch.join("clone"), repository.bare());
             let _ = plain_git(repository.large.scratch.path()).arg("clone").arg(bare).arg(&clone).success();
             hop_e2e::payload::assert_same(&repository.large.original, &clone.join("original"));
         });
@@ -220,9 +221,9 @@ mod git {
     fn clones_64_mib_intact() {
         record(Peer::Git, Operation::Download, || {
             let (server, repository) = (Server::start(), repository());
-            let bare = repository.large.scratch.join("bare.git");
             let work = repository.large.scratch.join("work");
-            let _ = plain_git(&work).arg("push").arg(bare).arg("HEAD:main").success();
+            let _ = plain_git(&work).arg("push").arg(repository.bare()).arg("HEAD:main").success();
+            server.give(&repository.bare());
             let clone = repository.large.scratch.join("clone");
             let git = git(&server.ssh_config, repository.large.scratch.path());
             let _ = git.args(["clone", "--branch", "main", &repository.bare_url()]).arg(&clone).success();
@@ -250,8 +251,12 @@ mod git {
     }
 
     impl Repository {
+        fn bare(&self) -> PathBuf {
+            self.large.scratch.join("bare.git")
+        }
+
         fn bare_url(&self) -> String {
-            format!("ssh://hop{}", self.large.scratch.join("bare.git").display())
+            format!("ssh://hop{}", self.bare().display())
         }
 
         fn push(&self, server: &Server) {
@@ -268,7 +273,7 @@ mod git {
     fn plain_git(folder: &Path) -> Run {
         Run::new(program("git"))
             .args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "core.compression=0"])
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_GLOBAL", scripts_folder().join("gitconfig"))
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .current_dir(folder)
     }
@@ -332,7 +337,7 @@ mod sshfs {
 
     /// A mounted folder; unmounted on drop.
     struct Mount {
-        point: std::path::PathBuf,
+        point: PathBuf,
     }
 
     impl Mount {
@@ -376,6 +381,7 @@ mod vim {
         record(Peer::Vim, Operation::Edit, || {
             let (server, tree) = (Server::start(), SmallTree::new());
             let remote = tree.folder.join("resident");
+            server.give(&remote);
             vim(&server, &server.ssh_config, &remote, "s/3/three/ | w");
             assert_eq!(std::fs::read(&remote).unwrap(), b"12three45\n");
         });

@@ -30,6 +30,7 @@ fn a_local_forward_reaches_a_unix_socket() {
     let server = Server::start();
     let far = server.scratch().join("far");
     let _echo = Echo::on_socket(&far);
+    server.give(&far);
     let local = server.scratch().join("local");
     let _ssh = forward(&server, &["-L", &format!("{}:{}", local.display(), far.display())]);
     assert_echo(&server, UnixStream::connect(&local).unwrap());

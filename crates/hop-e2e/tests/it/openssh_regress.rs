@@ -86,7 +86,7 @@ fn run(test: &str, adjust: impl FnOnce(&Path)) {
 fn sftp_server(scratch: &Scratch) -> PathBuf {
     match Kind::asked() {
         Kind::Sshd(_) => program("/usr/lib/openssh/sftp-server"),
-        Kind::Hop => {
+        Kind::Hop | Kind::Gateway => {
             let link = scratch.join("sftp-server");
             std::os::unix::fs::symlink(hop_binary(), &link).unwrap();
             link

@@ -88,7 +88,11 @@ fn the_session_knows_where_it_is() {
     assert_eq!((connection[0], connection[2], connection[3]), ("127.0.0.1", "127.0.0.1", &*port), "{text}");
     assert!(connection[1].parse::<u16>().is_ok(), "{text}");
     assert_eq!(lines[1], format!("127.0.0.1 {} {port}", connection[1]));
-    assert_eq!(lines[2], server.user);
+    match Kind::asked() {
+        // Inside, everybody is the project.
+        Kind::Gateway => assert_eq!(lines[2], "project"),
+        Kind::Hop | Kind::Sshd(_) => assert_eq!(lines[2], server.user),
+    }
     assert!(lines[3].starts_with('/') && lines[4].starts_with('/'), "{text}");
     assert_eq!(lines[7], lines[3], "a session begins in its home");
     // Without a terminal there is neither a name nor a type of one.

@@ -30,8 +30,9 @@ pub(crate) struct Settings {
     pub(crate) projects: Projects,
     /// SSH sessions.
     pub(crate) sessions: Sessions,
-    /// The users that a site started by root runs as.
-    pub(crate) users: UserRange,
+    /// The users that a site started by root runs as; drawn by chance at the first start when not set, and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) users: Option<UserRange>,
 }
 
 /// How people reach the site, where that differs from where it listens.
@@ -117,9 +118,10 @@ pub(crate) struct Sessions {
     pub(crate) revocation_grace: Duration,
 }
 
-/// Users for the site's processes and its projects, when root starts it.
+/// Users for the site's processes and its projects, when root starts it. They must be nobody else's: what runs as one of
+/// them and is not the site's own is taken for a remainder and ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct UserRange {
     /// The first number: the site's. The next is the signer's; projects have those from the sixteenth on.
     pub(crate) first: u32,
@@ -139,7 +141,7 @@ impl Default for Settings {
             behind_proxy: Vec::new(),
             projects: Projects::default(),
             sessions: Sessions::default(),
-            users: UserRange::default(),
+            users: None,
         }
     }
 }
@@ -165,13 +167,6 @@ impl Default for Sessions {
             max_idle: Duration::from_secs(24 * 3600),
             revocation_grace: Duration::from_secs(60),
         }
-    }
-}
-
-impl Default for UserRange {
-    /// Between what systemd gives to containers and the end of the signed numbers, where nobody else allots.
-    fn default() -> Self {
-        Self { first: 1_879_048_192, count: 65_536 }
     }
 }
 

@@ -61,7 +61,7 @@ struct Listeners {
 impl Supervisor {
     /// Prepares the data directory and binds every address. `offered_keys` are for the first account.
     pub(crate) fn prepare(mut settings: Settings, offered_keys: Vec<String>) -> Result<Self, CommandError> {
-        let users = Users::choose(settings.users)?;
+        let users = Users::choose(&settings)?;
         let data = DataDirectory::prepare(&settings.data, &users)?;
         settings.data = data.root().to_owned();
         let run = data.run();

@@ -1,0 +1,92 @@
+//! A whole site with one project, for tests of clients: what they do arrives through the gateway.
+//!
+//! The project sees the tests' folders under their own paths and the machine's network, so that a test means the same
+//! here as at an endpoint; its walls have tests of their own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::Deserialize;
+
+use crate::run::Background;
+use crate::server::hop_binary;
+use crate::{Identity, Run, Scratch};
+
+/// The project's name.
+pub(crate) const PROJECT: &str = "first";
+
+/// A running site.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) background: Background,
+    pub(crate) address: SocketAddr,
+    /// What clients find there.
+    pub(crate) host_key: Identity,
+    /// All host keys, without comments: clients choose one.
+    pub(crate) host_keys: Vec<String>,
+    settings: PathBuf,
+    first_user: u32,
+}
+
+/// What `hop serve --json` prints when the site is ready.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    ssh: SocketAddr,
+    host_key_lines: Vec<String>,
+}
+
+impl Gateway {
+    /// Starts a site whose project this user key opens.
+    pub(crate) fn start(scratch: &Scratch, user_key: &Identity) -> Self {
+        let data = scratch.join("site");
+        let shown = std::env::temp_dir();
+        let first_user = first_user();
+        let settings = format!(
+            "data = {:?}\nssh = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[users]\nfirst = {first_user}\ncount = 17\n[projects]\nnetwork = \"host\"\n\
+             shown = [{{ path = {shown:?}, writable = true }}]\n",
+            data
+        );
+        let settings = scratch.write("site.toml", settings);
+        let background =
+            Run::new(hop_binary()).args(["serve", "--json", "--config"]).arg(&settings).background();
+        let ready: Ready = background.wait_for("a JSON line saying that the site is ready", |text| {
+            text.lines().find_map(|line| serde_json::from_str(line).ok())
+        });
+        let host_key = Identity::read(data.join("site/host-keys/ssh_host_ed25519_key"));
+        let gateway = Self {
+            background,
+            address: ready.ssh,
+            host_key,
+            host_keys: ready.host_key_lines,
+            settings,
+            first_user,
+        };
+        gateway.allow(user_key);
+        gateway
+    }
+
+    /// Lets one more key in.
+    pub(crate) fn allow(&self, key: &Identity) {
+        let mut public = key.private.clone().into_os_string();
+        public.push(".pub");
+        let _ = Run::new(hop_binary())
+            .args(["admin", "--config"])
+            .arg(&self.settings)
+            .args(["key", "add", "--account", "admin", "--file"])
+            .arg(&public)
+            .success();
+    }
+
+    /// Gives files to the project: it works as a user of its own.
+    pub(crate) fn give(&self, path: &Path) {
+        let user = self.first_user + 16;
+        let _ = Run::new("chown").args(["-R", &format!("{user}:{user}")]).arg(path).success();
+    }
+}
+
+/// Users for a site of this test: tests run in processes of their own, and no two sites may share any.
+fn first_user() -> u32 {
+    static SITES: AtomicU32 = AtomicU32::new(0);
+    100_000 + std::process::id() * 256 + SITES.fetch_add(1, Ordering::Relaxed) * 17
+}
