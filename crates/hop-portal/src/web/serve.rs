@@ -12,8 +12,9 @@ use axum::Router;
 use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,7 +31,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(15);
 /// Headers of one request, in bytes together.
 const MOST_HEADERS: usize = 16 * 1_024;
-/// How long requests may go on when the portal stops.
+/// How old a connection gets: then its requests end and the browser makes another. So none is held for ever by who does
+/// not read its answer.
+const LIFE: Duration = Duration::from_secs(15 * 60);
+/// How long requests may go on when the portal stops, or their connection has become old.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Pages would cross a network in the clear.
@@ -129,10 +133,10 @@ async fn requests<S>(stream: S, peer: Peer, router: Router, stop: CancellationTo
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let mut router = router.clone();
-        async move { tower_call(&mut router, request.map(Body::new)).await }
+        routes.call(request.map(Body::new))
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -142,17 +146,12 @@ where
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(LIFE) => {}
     }
-    let _ = connection.await;
-}
-
-async fn tower_call(
-    router: &mut Router,
-    request: Request<Body>,
-) -> Result<axum::response::Response, std::convert::Infallible> {
-    use hyper_util::service::TowerToHyperService;
-    hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request).await
+    connection.as_mut().graceful_shutdown();
+    // Who does not end in time is cut.
+    let _ = tokio::time::timeout(DRAIN, connection).await;
 }
 
 /// Places for connections, all together and by address.

@@ -19,8 +19,9 @@ async function window(options = {}) {
   context.setDefaultTimeout(10000);
   const page = await context.newPage();
   page.on("console", (message) => {
-    // A form that is refused is answered with 422, a page that is not there with 404; Chromium tells of both.
-    const expected = /responded with a status of (404|422)/.test(message.text());
+    // A form that is refused is answered with 422, a page that is not there with 404, a live part whose session is
+    // over with 401; Chromium tells of all.
+    const expected = /responded with a status of (401|404|422)/.test(message.text());
     if (message.type() === "error" && !expected) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
@@ -82,8 +83,16 @@ const scenarios = {
     await page.evaluate(() => { document.body.dataset.same = "yes"; });
     console.log("ready");
     await page.getByText("running", { exact: true }).waitFor({ timeout: 30000 });
-    await page.getByRole("button", { name: /^End the session of / }).waitFor();
+    const end = page.getByRole("button", { name: /^End the session of / });
+    await end.focus();
+    await page.evaluate(() => { document.getElementById("live").dataset.old = "yes"; });
+    await page.locator("#live:not([data-old])").waitFor();
+    // Who is there with the keyboard stays there.
+    assert.match(await page.evaluate(() => document.activeElement.id), /^end-[0-9a-f]{32}$/);
     assert.equal(await page.evaluate(() => document.body.dataset.same), "yes");
+    // A page whose session is over does not go on showing what it shows.
+    console.log("out");
+    await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
   },
 
   // Copy buttons copy; with the keyboard alone one gets everywhere and sees where one is.

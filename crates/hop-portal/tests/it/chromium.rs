@@ -106,6 +106,10 @@ async fn the_live_part_follows() {
         served.environments.start(found).await.unwrap();
         served.site.ssh_session(ada, project).await;
     }
+    let out = tokio::time::timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+    if out.as_deref() == Some("out") {
+        served.site.operations.end_web_sessions(&operator(), ada).await.unwrap();
+    }
     finish(child).await;
 }
 

@@ -3,4 +3,5 @@
 mod content;
 mod logs;
 mod sessions;
+mod ssh_config;
 mod walls;
