@@ -79,7 +79,7 @@ pub(crate) struct Up {
 /// Start a site as its settings file says
 ///
 /// The same processes as hop up, with everything chosen: addresses, names that people see, PostgreSQL, TLS, what
-/// projects reach and take. The manual page and docs/settings.md have all settings with their defaults.
+/// projects reach and take. The manual page and docs/site.toml have all settings with their defaults.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

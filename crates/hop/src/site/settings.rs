@@ -227,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let documented = include_str!("../../../../docs/site.toml");
+        assert_eq!(toml::from_str::<Settings>(documented).unwrap(), Settings::default());
+        // What is commented out is understood, too.
+        let is_setting = |line: &str| {
+            line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '))
+        };
+        let uncommented = documented.lines().map(|line| match line.strip_prefix("# ") {
+            Some(setting) if is_setting(setting) => setting,
+            _ => line,
+        });
+        let all = uncommented.filter(|line| *line != "shown = []").collect::<Vec<_>>().join("\n");
+        let all = toml::from_str::<Settings>(&all).unwrap();
+        assert!(
+            all.store.is_some() && all.tls.is_some() && all.users.is_some() && all.projects.memory.is_some()
+        );
+        assert_eq!(all.projects.shown.len(), 2);
+    }
+
+    #[test]
     fn what_is_not_a_setting_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.toml");

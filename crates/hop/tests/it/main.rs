@@ -3,5 +3,7 @@
 
 mod endpoint;
 mod errors;
+mod processes;
+mod site;
 mod support;
 mod up;

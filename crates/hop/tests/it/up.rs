@@ -1,32 +1,11 @@
 //! `hop up`: from nothing to a shell in a project, and everything found again.
 
-use crate::support::{Home, Server, port_of};
+use crate::site::{UP, process, role, up};
+use crate::support::{Home, port_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-
-const UP: [&str; 8] = ["up", "--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json", "--add-keys", "yes"];
-
-fn up(home: &Home) -> Server {
-    // Other users than root pass through to what is theirs.
-    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-    home.serve(&UP)
-}
-
-fn process(server: &Server) -> Pid {
-    Pid::from_raw(i32::try_from(server.child.id()).unwrap())
-}
-
-/// The process of the site with this role.
-fn role(server: &Server, role: &str) -> Pid {
-    let output = Command::new("pgrep")
-        .args(["-P", &server.child.id().to_string(), "-f", &format!("role {role}$")])
-        .output()
-        .expect("pgrep is missing: install the Debian package procps");
-    let text = String::from_utf8(output.stdout).unwrap();
-    Pid::from_raw(text.trim().parse().unwrap_or_else(|_| panic!("one {role}: {text:?}")))
-}
 
 #[test]
 fn the_printed_line_opens_the_project_and_a_second_start_finds_everything_again() {
