@@ -85,7 +85,7 @@ impl Running {
         let door = place.runtime.join("door");
         let owner = rustix::process::geteuid().is_root().then_some((project.run_as.uid, project.run_as.gid));
         let door_listener = socket::bind(&door, SocketAccess { mode: 0o600, owner }).map_err(at(&door))?;
-        let sandboxed = matches!(place.isolation, Isolation::Sandbox { .. });
+        let sandboxed = !matches!(place.isolation, Isolation::Unsandboxed);
         let hop = if sandboxed { HOP.into() } else { place.hop.as_os_str().to_owned() };
         let program = match place.network {
             Network::Proxy { socket } if sandboxed => {

@@ -77,6 +77,11 @@ pub enum Isolation {
         /// The program.
         bwrap: PathBuf,
     },
+    /// In namespaces that our own program makes ([`walls`](crate::walls)).
+    Walls {
+        /// `hop`; every project's user can read and run it.
+        hop: PathBuf,
+    },
     /// Not at all: for one person on their own machine.
     Unsandboxed,
 }
@@ -89,9 +94,9 @@ pub enum IsolationError {
         "projects cannot be kept apart: bubblewrap (bwrap) is not installed\nhint: install the package bubblewrap"
     )]
     NoBwrap,
-    /// It is, and does not work.
+    /// They cannot be built by the program that was tried.
     #[error(
-        "projects cannot be kept apart: bubblewrap does not work here: {0}\nhint: user namespaces may be switched off (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)"
+        "projects cannot be kept apart: the walls around them cannot be built here: {0}\nhint: user namespaces may be switched off (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)"
     )]
     Broken(String),
     /// A project would run as root.
@@ -104,19 +109,54 @@ impl Isolation {
     pub async fn detect(run_as: RunAs) -> Result<Self, IsolationError> {
         let candidates = ["/usr/bin/bwrap", "/usr/local/bin/bwrap"];
         let bwrap = candidates.into_iter().map(PathBuf::from).find(|path| path.exists());
-        let bwrap = bwrap.ok_or(IsolationError::NoBwrap)?;
-        let mut arguments = switched(run_as, &bwrap)?;
-        for word in
-            ["--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "--", "/bin/true"]
-        {
-            arguments.push(word.into());
+        let isolation = Self::Sandbox { bwrap: bwrap.ok_or(IsolationError::NoBwrap)? };
+        isolation.tried(run_as).await
+    }
+
+    /// As [`detect`](Self::detect); where bubblewrap is not there or does not work, our own program builds the walls.
+    pub async fn detect_or_build(run_as: RunAs, hop: &Path) -> Result<Self, IsolationError> {
+        let without = match Self::detect(run_as).await {
+            Err(IsolationError::Root) => return Err(IsolationError::Root),
+            Err(error) => error,
+            Ok(isolation) => return Ok(isolation),
+        };
+        tracing::info!(%without, "walls are built by hop itself");
+        Self::build(run_as, hop).await
+    }
+
+    /// Our own walls, tried once as `run_as`.
+    pub async fn build(run_as: RunAs, hop: &Path) -> Result<Self, IsolationError> {
+        Self::Walls { hop: hop.to_owned() }.tried(run_as).await
+    }
+
+    /// Builds walls once, around nothing.
+    async fn tried(self, run_as: RunAs) -> Result<Self, IsolationError> {
+        let mut words = self.builder(run_as)?;
+        words.extend(WHOLE.map(OsString::from));
+        words.extend(["--ro-bind", "/usr", "/usr"].map(OsString::from));
+        for (link, target) in LINKS {
+            words.extend(["--symlink", target, link].map(OsString::from));
         }
-        let output = command(arguments).stdin(Stdio::null()).output().await;
+        words.extend(["--proc", "/proc", "--dev", "/dev", "--", "/usr/bin/true"].map(OsString::from));
+        let output = command(words).stdin(Stdio::null()).output().await;
         let output = output.map_err(|error| IsolationError::Broken(error.to_string()))?;
         if output.status.success() {
-            return Ok(Self::Sandbox { bwrap });
+            return Ok(self);
         }
         Err(IsolationError::Broken(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+
+    /// The program that builds walls as a user, and its first words; none where there are no walls.
+    fn builder(&self, run_as: RunAs) -> Result<Vec<OsString>, IsolationError> {
+        match self {
+            Self::Sandbox { bwrap } => switched(run_as, bwrap),
+            Self::Walls { hop } => {
+                let mut words = switched(run_as, hop)?;
+                words.push("walls".into());
+                Ok(words)
+            }
+            Self::Unsandboxed => Ok(Vec::new()),
+        }
     }
 
     /// A command that runs `program` for `project` inside the walls.
@@ -127,33 +167,25 @@ impl Isolation {
         program: &[OsString],
     ) -> Result<Command, IsolationError> {
         let Inside { etc, hop, door, network, shown, limits, group } = *inside;
-        let Self::Sandbox { bwrap } = self else {
+        let mut words = self.builder(project.run_as)?;
+        if words.is_empty() {
             let mut words = vec![SETPRIV.into(), "--pdeathsig=KILL".into()];
             words.extend(as_user(project.run_as)?);
             words.push("--".into());
             words.extend(limited(limits));
             words.extend(program.iter().cloned());
             return Ok(command(grouped(group, words)));
-        };
-        let mut words = switched(project.run_as, bwrap)?;
+        }
         let mut add = |list: &[&dyn AsRef<std::ffi::OsStr>]| {
             words.extend(list.iter().map(|word| word.as_ref().to_owned()));
         };
-        add(&[
-            &"--unshare-all",
-            &"--unshare-user",
-            &"--disable-userns",
-            &"--die-with-parent",
-            &"--new-session",
-        ]);
-        add(&[&"--cap-drop", &"ALL", &"--hostname", &project.host_name(), &"--clearenv"]);
+        add(&WHOLE.each_ref().map(|word| word as &dyn AsRef<std::ffi::OsStr>));
+        add(&[&"--hostname", &project.host_name()]);
         if *network == Network::Host {
             add(&[&"--share-net"]);
         }
         add(&[&"--ro-bind", &"/usr", &"/usr"]);
-        for (link, target) in
-            [("/bin", "usr/bin"), ("/sbin", "usr/sbin"), ("/lib", "usr/lib"), ("/lib64", "usr/lib64")]
-        {
+        for (link, target) in LINKS {
             add(&[&"--symlink", &target, &link]);
         }
         add(&[&"--ro-bind", &etc, &"/etc"]);
@@ -201,6 +233,22 @@ impl Isolation {
         Ok(command(grouped(group, words)))
     }
 }
+
+/// What lies in /usr and is known by older names.
+const LINKS: [(&str, &str); 4] =
+    [("/bin", "usr/bin"), ("/sbin", "usr/sbin"), ("/lib", "usr/lib"), ("/lib64", "usr/lib64")];
+
+/// What is always asked for, whoever builds.
+const WHOLE: [&str; 8] = [
+    "--unshare-all",
+    "--unshare-user",
+    "--disable-userns",
+    "--die-with-parent",
+    "--new-session",
+    "--clearenv",
+    "--cap-drop",
+    "ALL",
+];
 
 /// What a sandbox is made of.
 #[derive(Clone, Copy, Debug)]
@@ -280,4 +328,50 @@ fn command(words: Vec<OsString>) -> Command {
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).env_clear().current_dir("/").kill_on_drop(true);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::ProjectKey;
+
+    #[tokio::test]
+    async fn nothing_ever_runs_as_root() {
+        let root = RunAs { uid: 0, gid: 0 };
+        let hop = Path::new("/bin/true");
+        assert!(matches!(Isolation::detect(root).await, Err(IsolationError::Root)));
+        assert!(matches!(Isolation::detect_or_build(root, hop).await, Err(IsolationError::Root)));
+        assert!(matches!(Isolation::build(root, hop).await, Err(IsolationError::Root)));
+        for run_as in [root, RunAs { uid: 1, gid: 0 }, RunAs { uid: 0, gid: 1 }] {
+            let key = ProjectKey::parse(&"a".repeat(32)).unwrap();
+            let project = Project { key, user: "p".to_owned(), home: "/".into(), run_as };
+            let inside = Inside {
+                etc: Path::new("/etc"),
+                hop,
+                door: None,
+                network: &Network::None,
+                shown: &[],
+                limits: Limits::default(),
+                group: None,
+            };
+            for isolation in [
+                Isolation::Unsandboxed,
+                Isolation::Walls { hop: hop.to_owned() },
+                Isolation::Sandbox { bwrap: "/usr/bin/bwrap".into() },
+            ] {
+                let refused = isolation.command(&project, &inside, &["/bin/true".into()]);
+                assert!(matches!(refused, Err(IsolationError::Root)), "{isolation:?} {run_as:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn walls_that_cannot_be_built_are_refused_with_what_was_said() {
+        let own = rustix::process::geteuid().as_raw().max(1);
+        let run_as = RunAs { uid: own, gid: own };
+        match Isolation::build(run_as, Path::new("/bin/ls")).await {
+            Err(IsolationError::Broken(said)) => assert!(said.contains("ls:"), "{said}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -51,7 +51,7 @@ pub(crate) fn root() -> bool {
 /// Says where the uids of a keeper begin that follows another.
 pub(crate) const FIRST_UID: &str = "HOP_ENV_FIRST_UID";
 
-/// Names a program to build walls with instead of bubblewrap.
+/// Names the `hop` that builds walls instead of bubblewrap.
 pub(crate) const BUILDER: &str = "HOP_ENV_BUILDER";
 
 /// Uids that other tests do not use at the same time: a keeper ends what is left of its projects' users.
@@ -162,11 +162,9 @@ pub(crate) async fn settings(folder: &Path) -> KeeperSettings {
         Some(range) => RunAs { uid: *range.start(), gid: *range.start() },
         None => RunAs { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
     };
-    let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
-    // Another builder of walls that takes bubblewrap's words.
     let isolation = match std::env::var_os(BUILDER) {
-        Some(builder) => Isolation::Sandbox { bwrap: builder.into() },
-        None => isolation,
+        Some(hop) => Isolation::build(run_as, Path::new(&hop)).await.unwrap(),
+        None => Isolation::detect(run_as).await.expect("install the Debian package bubblewrap"),
     };
     assert!(Path::new("/usr/bin/python3").exists(), "install the Debian package python3");
     let hop = folder.join("hop");
