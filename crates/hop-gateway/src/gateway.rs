@@ -12,7 +12,7 @@ use crate::stream::ClientStream;
 use crate::{jump, project};
 use hop_env::Environments;
 use hop_ssh::ServerConfig;
-use hop_ssh::driver::prepare_tcp;
+use hop_ssh::driver::{QuickAck, prepare_tcp};
 use hop_store::{EndCause, GatewayId, ProjectId, SshSessionId, Store, StoreError, Timestamp};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -146,7 +146,7 @@ impl Gateway {
         };
         closing.cancel();
         let words = "the gateway is stopping".to_owned();
-        sessions.end_all(&End { cause: EndCause::Stopped, words });
+        sessions.close(End { cause: EndCause::Stopped, words });
         tasks.close();
         // Those who do not end in time are cut with the runtime.
         let _in_time = tokio::time::timeout(config.limits.drain, tasks.wait()).await;
@@ -172,7 +172,8 @@ impl Gateway {
                         continue;
                     };
                     let origin = Origin::Network { client, server };
-                    tasks.spawn(self.clone().connection(ClientStream::Tcp(stream), origin));
+                    let stream = ClientStream::Tcp(QuickAck::new(stream));
+                    tasks.spawn(self.clone().connection(stream, origin));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting failed");

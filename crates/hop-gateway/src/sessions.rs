@@ -9,7 +9,7 @@ use hop_keys::Identity;
 use hop_store::{EndCause, KeyOwner, Revoked, SshSessionId, StoreError, Timestamp};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 /// Why a session is ended, and what the client is told.
@@ -33,6 +33,8 @@ pub(crate) struct Holder {
 pub(crate) struct Sessions {
     judge: Judge,
     live: Arc<Mutex<HashMap<SshSessionId, Live>>>,
+    /// Set when no session may begin any more.
+    closed: Arc<OnceLock<End>>,
 }
 
 struct Live {
@@ -72,7 +74,7 @@ pub(crate) enum Look {
 
 impl Sessions {
     pub(crate) fn new(judge: Judge) -> Self {
-        Self { judge, live: Arc::default() }
+        Self { judge, live: Arc::default(), closed: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SshSessionId, Live>> {
@@ -84,6 +86,9 @@ impl Sessions {
         let (end, ended) = oneshot::channel();
         let (sender, expires) = watch::channel(holder.access.pass().expires());
         self.lock().insert(id, Live { holder, expires: sender, end });
+        if let Some(end) = self.closed.get() {
+            self.end(id, end.clone());
+        }
         Registered { sessions: self.clone(), id, ended, expires }
     }
 
@@ -95,7 +100,12 @@ impl Sessions {
         }
     }
 
-    /// Ends all.
+    /// Ends all, and whatever is registered from now on.
+    pub(crate) fn close(&self, end: End) {
+        self.end_all(self.closed.get_or_init(|| end));
+    }
+
+    /// Ends all that are open now.
     pub(crate) fn end_all(&self, end: &End) {
         for (_, live) in self.lock().drain() {
             let _ = live.end.send(end.clone());

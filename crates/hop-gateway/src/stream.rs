@@ -1,10 +1,11 @@
 //! The byte streams that a gateway holds: towards a client, and towards an environment that may still be starting.
 
+use hop_ssh::driver::QuickAck;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 /// What a client sent before its environment is there is held up to here; a client that is not answered has no
@@ -14,7 +15,7 @@ pub(crate) const MOST_HELD: usize = 64 * 1024;
 /// A client's bytes.
 #[derive(Debug)]
 pub(crate) enum ClientStream {
-    Tcp(TcpStream),
+    Tcp(QuickAck),
     /// Through a project's own door.
     Door(UnixStream),
 }

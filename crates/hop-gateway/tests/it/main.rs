@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "what an ending took is a result")]
 
 mod alike;
+mod between;
 mod certificates;
 mod ending;
 mod ending_table;

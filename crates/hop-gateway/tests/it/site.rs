@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hop_e2e::server::hop_binary;
@@ -39,6 +39,8 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     location: Location,
     host_key: String,
+    /// `ALGORITHM BASE64`.
+    pub(crate) host_key_line: String,
     pub(crate) store: Store,
     pub(crate) environments: Environments,
     /// Owner of both projects.
@@ -159,6 +161,7 @@ impl Site {
             address,
             location,
             host_key,
+            host_key_line: host_key_line.trim().to_owned(),
             store,
             environments,
             ada,
@@ -397,8 +400,12 @@ async fn environments(
     stop: CancellationToken,
 ) -> Environments {
     let is_root = rustix::process::geteuid().is_root();
+    // A keeper ends what it finds of its uids: each test process has its own, and each of its sites.
+    static SITES: AtomicU32 = AtomicU32::new(0);
+    let site = SITES.fetch_add(1, Ordering::Relaxed) % 16;
+    let first_uid = 1_000_000 + (std::process::id() % 100_000) * 1024 + site * 64;
     let run_as = match is_root {
-        true => RunAs { uid: 232_001, gid: 232_001 },
+        true => RunAs { uid: first_uid, gid: first_uid },
         false => RunAs { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
     };
     let isolation = Isolation::detect(run_as).await.expect("install the Debian package bubblewrap");
@@ -409,7 +416,7 @@ async fn environments(
     }
     let runtime = directory.join("r");
     let mut settings = KeeperSettings::new(isolation, hop, directory.join("projects"), runtime);
-    settings.uids = is_root.then_some(232_001..=232_064);
+    settings.uids = is_root.then_some(first_uid..=first_uid + 63);
     settings.idle_stop = options.idle_stop;
     settings.start_timeout = Duration::from_secs(300);
     settings.gateway_host_keys = vec![host_key.trim().to_owned()];
