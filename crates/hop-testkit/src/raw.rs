@@ -280,14 +280,14 @@ impl RawPeer {
         }
     }
 
-    /// Waits for a message of this number; others before it that may come at any time (window adjustments,
+    /// Waits for a message of this number; others before it that may come at any time (banners, window adjustments,
     /// announcements of host keys) are passed over.
     pub fn expect(&mut self, number: u8) -> Vec<u8> {
         loop {
             let message = self.message();
             match message.first() {
                 Some(found) if *found == number => return message,
-                Some(&message::CHANNEL_WINDOW_ADJUST) => {}
+                Some(&message::CHANNEL_WINDOW_ADJUST | &message::USERAUTH_BANNER) => {}
                 Some(&message::GLOBAL_REQUEST) if !messages::wants_reply(&message) => {}
                 _ => panic!("instead of message {number} came {}", messages::Shown(&message)),
             }

@@ -3,7 +3,6 @@
 use crate::site::{UP, process, role, up};
 use crate::support::{Home, port_of};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
