@@ -11,10 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use hop_keys::{
-    AuthorizedKeys, CertificatePolicy, CertificateRefusal, Identity, KeyRefusal, KrlError, LoginFacts,
-    PublicKey, RevocationList, TokenPolicy,
+    AuthorizedKeys, Certificate, CertificatePolicy, CertificateRefusal, Identity, KeyRefusal, KrlError,
+    LoginFacts, PublicKey, RevocationList, TokenPolicy,
 };
-use hop_model::Permissions;
+use hop_model::{CommandConflict, Permissions, Word, WordError};
 use hop_ssh::USER_SIGNATURES;
 
 /// Larger files are a mistake; a revocation list with a million serials takes about 8 MiB.
@@ -57,6 +57,8 @@ pub struct Admission {
     pub token: TokenPolicy,
     /// Last second (Unix time) for which it is allowed; `None` for ever.
     pub not_after: Option<u64>,
+    /// What a gateway says of the client that it lets in by this certificate.
+    pub word: Option<Box<Word>>,
     /// Key and rule, for the log.
     pub reason: String,
 }
@@ -78,6 +80,20 @@ pub enum Denied {
     /// The certificate is not believed.
     #[error(transparent)]
     Certificate(#[from] CertificateRefusal),
+    /// The word in the certificate is not understood.
+    #[error(transparent)]
+    Word(#[from] WordError),
+    /// The word in the certificate is over.
+    #[error("the gateway's word held until {not_after}, it is {now}")]
+    WordIsOver {
+        /// Unix seconds.
+        not_after: u64,
+        /// Unix seconds.
+        now: u64,
+    },
+    /// The certificate and the word in it cannot both hold.
+    #[error("the certificate and the gateway's word in it: {0}")]
+    Conflict(#[from] CommandConflict),
     /// A plain key, and no authorized_keys file.
     #[error("no authorized_keys file was given and the key has no certificate")]
     NothingToAsk,
@@ -178,28 +194,51 @@ impl Access {
         if let Identity::Certificate(certificate) = applicant.identity
             && !self.trusted_user_cas.is_empty()
         {
-            let policy = CertificatePolicy {
-                cas: &self.cas()?,
-                ca_signatures: USER_SIGNATURES,
-                revocations: revocations.as_ref(),
-                understood: &[],
-            };
-            let principals = [applicant.user];
-            let judged = certificate.judge_user(&policy, &principals, applicant.address, applicant.now)?;
-            let end = judged.valid_before();
-            return Ok(Admission {
-                permissions: judged.permissions().clone(),
-                token: judged.token(),
-                not_after: (end != u64::MAX).then(|| end.saturating_sub(1)),
-                reason: format!(
-                    "certificate {:?} serial {} of CA {}",
-                    judged.key_id(),
-                    judged.serial(),
-                    judged.ca()
-                ),
-            });
+            return self.certified(certificate, applicant, revocations.as_ref());
         }
         Err(denied)
+    }
+
+    /// A certificate of a trusted CA, which may carry the word of a gateway. (One that an authorized_keys line trusts
+    /// may not: such a CA vouches for people.)
+    fn certified(
+        &self,
+        certificate: &Certificate,
+        applicant: &Applicant<'_>,
+        revocations: Option<&RevocationList>,
+    ) -> Result<Admission, Denied> {
+        let policy = CertificatePolicy {
+            cas: &self.cas()?,
+            ca_signatures: USER_SIGNATURES,
+            revocations,
+            understood: &[Word::OPTION],
+        };
+        let now = applicant.now;
+        let judged = certificate.judge_user(&policy, &[applicant.user], applicant.address, now)?;
+        let end = judged.valid_before();
+        let mut admission = Admission {
+            permissions: judged.permissions().clone(),
+            token: judged.token(),
+            not_after: (end != u64::MAX).then(|| end.saturating_sub(1)),
+            word: None,
+            reason: format!(
+                "certificate {:?} serial {} of CA {}",
+                judged.key_id(),
+                judged.serial(),
+                judged.ca()
+            ),
+        };
+        if let Some(option) = judged.option(Word::OPTION) {
+            let word = Word::decode(option.as_bytes())?;
+            if let Some(not_after) = word.not_after.filter(|end| *end < now) {
+                return Err(Denied::WordIsOver { not_after, now });
+            }
+            admission.permissions = admission.permissions.intersect(word.permissions.clone())?;
+            // The certificate's own end, a minute from its making, is about the login alone.
+            admission.not_after = word.not_after;
+            admission.word = Some(Box::new(word));
+        }
+        Ok(admission)
     }
 
     fn cas(&self) -> Result<Vec<PublicKey>, AccessFileError> {
@@ -250,6 +289,7 @@ fn grant(
         permissions: grant.permissions().clone(),
         token: grant.token(),
         not_after: grant.not_after(),
+        word: None,
         reason: format!(
             "key {} ({:?}, line {} of {})",
             applicant.identity.key().fingerprint(),

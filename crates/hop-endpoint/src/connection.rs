@@ -13,6 +13,7 @@ use hop_ssh::message::{DisconnectReason, OpenFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Admission;
 use crate::clock::Clock;
 use crate::config::EndpointConfig;
 use crate::context::Context;
@@ -116,14 +117,11 @@ async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> 
     drop(place);
     let LoggedIn { server, admission, user, software } =
         logged_in.inspect_err(|error| tracing::info!(from = from.map(display), %error, "no login")).ok()?;
-    let guest = Guest {
-        user,
-        addresses,
-        permissions: admission.permissions,
-        injected: Vec::new(),
-        software,
-        not_after: admission.not_after,
-        reason: admission.reason,
+    let Admission { permissions, not_after, reason, word, token: _ } = admission;
+    let guest = match word {
+        // Who the client is and where it comes from, the gateway knows; what it may do, both say.
+        Some(word) => Guest { permissions, not_after, reason, ..gateway::guest(*word) },
+        None => Guest { user, addresses, permissions, injected: Vec::new(), software, not_after, reason },
     };
     let (connection, arrivals, driver) = server.serve(engine_limits(config));
     Some(Entered { guest, connection, arrivals, driver })

@@ -149,7 +149,8 @@ fn is_over(word: &Word, config: &EndpointConfig) -> bool {
     word.not_after.is_some_and(|end| end < now)
 }
 
-fn guest(word: Word) -> Guest {
+/// Whoever a word is about.
+pub(crate) fn guest(word: Word) -> Guest {
     let facts =
         [("HOP_SESSION", &word.session), ("HOP_PROJECT", &word.project), ("HOP_ACCOUNT", &word.account_name)];
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value.clone().into_bytes()));

@@ -64,6 +64,10 @@ pub enum WordError {
 }
 
 impl Word {
+    /// The critical option of a user certificate whose value is a word in its form on the wire: how a gateway gives its
+    /// word to an endpoint elsewhere, over SSH. Who does not know the option must refuse the certificate.
+    pub const OPTION: &'static str = "word@grasshopper";
+
     /// A word of the present version; the fields that are not parameters start empty.
     pub fn new(
         session: &str,

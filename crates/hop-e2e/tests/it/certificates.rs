@@ -8,6 +8,8 @@ use hop_e2e::program::program;
 use hop_e2e::server::{Kind, Options};
 use hop_e2e::sshd::Release;
 use hop_e2e::{Finished, Identity, Run, Scratch, Server};
+use hop_keys::{CertificateBuilder, CertificateKind, Permit, PrivateKey, PublicKey};
+use hop_model::{Permissions, Word};
 
 /// One key that needs a certificate to log in, the CAs, and a server that trusts some of them.
 struct Site {
@@ -74,6 +76,24 @@ impl Site {
     /// A certificate that is fine.
     fn good(&self) -> PathBuf {
         self.certify(&self.ca, &self.server.user, &[])
+    }
+
+    /// A certificate of a minute with a gateway's word in it, as `change` has it.
+    fn with_word(&self, change: impl FnOnce(String) -> String) -> PathBuf {
+        let [client, server] = ["192.0.2.9:4000", "198.51.100.1:22"].map(|address| address.parse().unwrap());
+        let permissions = Permissions { force_command: None, ..Permissions::all() };
+        let mut word = Word::new("session-1", "saga", client, server, permissions);
+        word.environment.push(("FROM_SITE".to_owned(), "yes".to_owned()));
+        let word = change(String::from_utf8(word.encode().unwrap()).unwrap());
+        let ca = std::fs::read_to_string(&self.ca.private).unwrap();
+        let ca = PrivateKey::from_openssh(&ca, None).unwrap();
+        let (key, _) = PublicKey::parse_line(&self.holder.public).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let user = self.server.user.as_str();
+        let made =
+            CertificateBuilder::new(CertificateKind::User, key, "session-1", &[user], now - 5, now + 60);
+        let made = made.unwrap().permit(Permit::Pty).critical_option(Word::OPTION, &word).unwrap();
+        self.files.write("word-cert.pub", made.sign(&ca).unwrap().to_line("a gateway"))
     }
 
     /// Logs in with the holder's key and this certificate.
@@ -275,4 +295,23 @@ impl Change<'_> {
         };
         Run::new(program("python3")).args(["-c", code, line, text]).success().stdout()
     }
+}
+
+/// The word of a gateway that is elsewhere comes in a certificate, whose critical option only we know.
+#[test]
+fn a_gateways_word_comes_in_a_certificate() {
+    let mut site = Site::new();
+    let said = "echo $HOP_PROJECT $FROM_SITE $SSH_CONNECTION";
+    let finished = site.login(&site.with_word(|word| word), &[], said);
+    assert_eq!(finished.stdout(), "saga yes 192.0.2.9 4000 198.51.100.1 22\n", "{finished}");
+    // A restriction that is not known here.
+    let more = |word: String| word.replacen("\"version\":1", "\"version\":1,\"lock\":true", 1);
+    site.assert("an unknown field", &site.with_word(more), Refuse);
+    site.assert("no word", &site.with_word(|_| String::new()), Refuse);
+    // OpenSSH trusts the same CA, and does not know the option.
+    let trusting = format!("TrustedUserCAKeys {}\n", site.cas.display());
+    let options = Options { sshd_config: trusting, ..Options::default() };
+    site.server = Server::start_kind(Kind::Sshd(Release::V9_2), &options);
+    site.assert("OpenSSH, an ordinary certificate", &site.good(), Accept);
+    site.assert("OpenSSH, a word", &site.with_word(|word| word), Refuse);
 }

@@ -278,7 +278,7 @@ async fn a_thousand_flooded_channels(mut site: Site) {
         before = now;
     }
     eprintln!("{} KiB taken of all", before >> 10);
-    let limit = BUDGET + channels.len() as u64 * PER_SESSION + PER_CONNECTION;
+    let limit = BUDGET + channels.len() as u64 * PER_CHANNEL + PER_CONNECTION;
     watch.assert_below(limit, &format!("{} flooded channels", channels.len()));
 }
 

@@ -152,3 +152,64 @@ fn what_is_wrong_with_files_is_said_at_the_start() {
     let error = site.access.check().unwrap_err().to_string();
     assert!(error.contains("cas line 2: "), "{error}");
 }
+
+/// A certificate that lasts a minute and has a word in it, as a gateway elsewhere makes one.
+fn with_word(
+    site: &Site,
+    word: &str,
+    change: impl FnOnce(CertificateBuilder) -> CertificateBuilder,
+) -> Identity {
+    let key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap().public().clone();
+    let made =
+        CertificateBuilder::new(CertificateKind::User, key, "session", &["ada"], NOW - 5, NOW + 60).unwrap();
+    let made = made.critical_option(Word::OPTION, word).unwrap().permit(Permit::Pty);
+    Identity::Certificate(Box::new(change(made).sign(&site.ca).unwrap()))
+}
+
+fn word(change: impl FnOnce(&mut Word)) -> String {
+    let [client, server] = ["192.0.2.9:4000", "198.51.100.1:22"].map(|address| address.parse().unwrap());
+    let mut word = Word::new("s1", "saga", client, server, Permissions::all());
+    change(&mut word);
+    String::from_utf8(word.encode().unwrap()).unwrap()
+}
+
+#[test]
+fn a_gateways_word_comes_in_a_certificate() {
+    let site = Site::new();
+    let text = word(|word| {
+        word.not_after = Some(NOW + 3600);
+        word.permissions.force_command = Some("only this".to_owned());
+        word.permissions.pty = false;
+    });
+    let admission = site.judge("ada", &with_word(&site, &text, |made| made)).unwrap();
+    assert_eq!(admission.word.unwrap().project, "saga");
+    // Both say what the session may do: the certificate only allows a terminal, the word everything else.
+    let allowed = Permissions { force_command: Some("only this".to_owned()), ..Permissions::none() };
+    assert_eq!(admission.permissions, allowed);
+    assert_eq!(admission.not_after, Some(NOW + 3600), "the certificate's minute is about the login");
+}
+
+#[test]
+fn a_word_that_is_not_understood_or_over_lets_nobody_in() {
+    let site = Site::new();
+    let fine = word(|_| {});
+    let newer = fine.replacen("\"version\":1", "\"version\":2", 1);
+    let more = fine.replacen("\"version\":1", "\"version\":1,\"lock\":true", 1);
+    let over = word(|word| word.not_after = Some(NOW - 1));
+    let forced = word(|word| word.permissions.force_command = Some("this".to_owned()));
+    let unchanged: fn(CertificateBuilder) -> CertificateBuilder = |made| made;
+    let other: fn(CertificateBuilder) -> CertificateBuilder = |made| made.force_command("that").unwrap();
+    let denied = |word: &str, change| site.judge("ada", &with_word(&site, word, change)).unwrap_err();
+    for text in [newer.as_str(), &more, ""] {
+        assert!(matches!(denied(text, unchanged), Denied::Word(_)), "{text}");
+    }
+    assert!(matches!(denied(&over, unchanged), Denied::WordIsOver { .. }));
+    assert!(matches!(denied(&forced, other), Denied::Conflict(_)));
+    // A CA that a line of authorized_keys trusts vouches for people, not for words.
+    site.write("keys", format!("cert-authority {}\n", site.ca.public().to_line("ca")).as_bytes());
+    let by_line = Access { trusted_user_cas: Vec::new(), ..site.access.clone() };
+    let identity = with_word(&site, &fine, unchanged);
+    let applicant = Applicant { user: "ada", identity: &identity, address: None, now: NOW, utc_offset: 0 };
+    let denied = by_line.judge(&applicant).unwrap_err().to_string();
+    assert!(denied.contains(Word::OPTION), "{denied}");
+}

@@ -38,6 +38,7 @@ pub struct JudgedCertificate {
     permissions: Permissions,
     token: TokenPolicy,
     source_addresses: Option<SourceAddresses>,
+    understood: Vec<(String, String)>,
     principal: String,
     key_id: String,
     serial: u64,
@@ -59,6 +60,12 @@ impl JudgedCertificate {
     /// Where logins may come from; `None` for everywhere. The address judged is one of them.
     pub fn source_addresses(&self) -> Option<&SourceAddresses> {
         self.source_addresses.as_ref()
+    }
+
+    /// The value of one of the critical options that the caller's policy understands, if the certificate has it. To
+    /// enforce it is the caller's duty.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.understood.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The accepted principal that it names.
@@ -133,6 +140,7 @@ impl Certificate {
             permissions: Permissions::none(),
             token: TokenPolicy::default(),
             source_addresses: None,
+            understood: Vec::new(),
             principal: principal.clone(),
             key_id: printable(self.key_id.as_bytes()),
             serial: self.serial,
@@ -246,7 +254,9 @@ fn read_critical_options(
                 no_value(option)?;
                 judged.token.verification_required = true;
             }
-            Ok(name) if understood.contains(&name) => {}
+            Ok(name) if understood.contains(&name) => {
+                judged.understood.push((name.to_owned(), value(option)?.to_owned()));
+            }
             _ => return Err(CertificateRefusal::UnknownOption { name: printable(&option.name) }),
         }
     }

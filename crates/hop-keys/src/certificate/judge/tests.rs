@@ -399,7 +399,13 @@ fn options_of_the_callers_own_are_understood() {
         revocations: None,
         understood: &["word@hop.example"],
     };
-    assert!(certificate.judge_user(&policy, &ACCEPTED, None, NOW).is_ok());
+    let judged = certificate.judge_user(&policy, &ACCEPTED, None, NOW).unwrap();
+    assert_eq!(judged.option("word@hop.example"), Some("w"));
+    assert_eq!(judged.option("another@hop.example"), None);
+    let refusal =
+        certificate.judge_user(&CertificatePolicy { understood: &[], ..policy }, &ACCEPTED, None, NOW);
+    let name = "word@hop.example".to_owned();
+    assert_eq!(refusal.unwrap_err(), CertificateRefusal::UnknownOption { name });
 }
 
 #[test]
