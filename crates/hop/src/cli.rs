@@ -35,6 +35,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Door,
     #[command(hide = true)]
+    ProxyPort(ProxyPort),
+    #[command(hide = true)]
     Walls(Walls),
 }
 
@@ -107,6 +109,12 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct RoleOf {
     pub(crate) role: Role,
+}
+
+/// Leads a project's proxy port to the site's socket; started by the keeper, never by hand
+#[derive(Debug, Args)]
+pub(crate) struct ProxyPort {
+    pub(crate) socket: PathBuf,
 }
 
 /// Runs a program behind a project's walls; started by the keeper, never by hand

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Man(arguments) => command::generate::man(&arguments),
         Command::Role(arguments) => return site::role::run(arguments.role),
         Command::Door => command::door::run(),
+        Command::ProxyPort(arguments) => command::proxy_port::run(&arguments.socket),
         Command::Walls(arguments) => return command::walls::run(arguments.words),
     })
 }

@@ -4,7 +4,7 @@ use crate::site::{Site, folder, key, settings};
 use hop_env::Network;
 use hop_env::socket::SocketAccess;
 use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,12 @@ async fn programs_inside_find_the_proxy_and_nothing_else() {
     let first = serve(&socket);
     settings.network = Network::Proxy { socket: socket.clone() };
     let site = Site::serve(folder, settings);
+    // Its port is the real one.
+    site.run(&key(1), "true").await;
+    let hop = site.home(&key(1)).join("real-hop");
+    std::fs::copy(hop_e2e::server::hop_binary(), &hop).unwrap();
+    std::fs::set_permissions(&hop, std::fs::Permissions::from_mode(0o755)).unwrap();
+    site.environments.stop(&key(1)).await.unwrap();
     let portal = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = portal.local_addr().unwrap().port();
     assert_eq!(

@@ -13,20 +13,13 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// In hop's place, as `proxy-port` and as an endpoint; the latter takes one line, a script as a JSON string, and answers with what it printed.
+/// In hop's place: as `proxy-port` the real one that is in the home; as an endpoint, one that takes one line, a script
+/// as a JSON string, and answers with what it printed.
 const FAKE_HOP: &str = r#"#!/usr/bin/python3
 import json, os, socket, subprocess, sys, threading
 if sys.argv[1] == "proxy-port":
-    port = socket.create_server(("127.0.0.1", 3128))
-    while True:
-        inside = port.accept()[0]
-        site = socket.socket(socket.AF_UNIX)
-        site.connect(sys.argv[2])
-        def copy(one, other):
-            while data := one.recv(9999): other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        for pair in [(inside, site), (site, inside)]:
-            threading.Thread(target=copy, args=pair, daemon=True).start()
+    real = os.path.expanduser("~/real-hop")
+    os.execv(real, [real] + sys.argv[1:])
 with open(os.path.expanduser("~/descriptors"), "w") as descriptors:
     print(*sorted(os.listdir("/proc/self/fd")), file=descriptors)
 listener = socket.socket(fileno=0)

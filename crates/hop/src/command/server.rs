@@ -34,11 +34,13 @@ pub(crate) fn home_directory(account: &Account) -> PathBuf {
 /// What sessions get of our own environment.
 pub(crate) fn site_environment() -> SiteEnvironment {
     let bytes = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
+    // Programs read one or the other.
+    let proxies = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
     SiteEnvironment {
         path: bytes("PATH"),
         time_zone: bytes("TZ"),
         lang: bytes("LANG"),
-        variables: Vec::new(),
+        variables: proxies.into_iter().filter_map(|name| Some((name.to_owned(), bytes(name)?))).collect(),
     }
 }
 

@@ -29,7 +29,7 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Keeper, 
     };
     let asked = &orders.settings.projects;
     let isolation = match asked.sandbox {
-        true => Isolation::detect(tried).await.or_fail(ErrorKind::Config)?,
+        true => Isolation::detect_or_build(tried, &orders.program).await.or_fail(ErrorKind::Config)?,
         false => Isolation::Unsandboxed,
     };
     let data = &orders.settings.data;
