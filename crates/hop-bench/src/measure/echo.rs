@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use hop_testkit::{Delay, DelayLine};
+
 use super::forward::Client;
 use super::{Judged, Measurement, Row, Work, compare};
 use crate::error::Error;
@@ -13,10 +15,6 @@ use crate::figures::Goal;
 use crate::lab::{Cipher, Lab};
 use crate::server::{Kind, Running};
 
-/// One way.
-const WAY: Duration = Duration::from_millis(10);
-/// What the line carries, in bytes a second.
-const RATE: f64 = 10e6;
 /// Keystrokes that are timed, after as many that are not as fill the line.
 const KEYSTROKES: usize = 100;
 const WARM_UP: usize = 10;
@@ -56,12 +54,13 @@ fn one(lab: &Lab, kind: Kind) -> Result<Vec<f64>, Error> {
     let cipher = *Cipher::ALL.first().ok_or(Error::Unexpected("there is no cipher"))?;
     let server = Running::start(lab, kind)?;
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
-    let line = crate::line::start_narrow(target, WAY, RATE)?;
+    let line =
+        DelayLine::start(target, Delay::wide_area()).map_err(Error::system("starting a delay line"))?;
     lab.remove("master")?;
     let start = |command: &mut std::process::Command| {
         command.spawn().map(Client).map_err(|source| Error::Start { program: "ssh".into(), source })
     };
-    let mut master = lab.client_at("ssh", line.port(), cipher)?;
+    let mut master = lab.client_at("ssh", line.address().port(), cipher)?;
     master.arg("-S").arg(lab.path("master"));
     master.args(["-M", "-N", "-o", "PermitLocalCommand=yes", "-o", "LocalCommand=echo ready", "server"]);
     let mut held = start(master.stdin(Stdio::null()).stdout(Stdio::piped()))?;
@@ -69,12 +68,12 @@ fn one(lab: &Lab, kind: Kind) -> Result<Vec<f64>, Error> {
     let mut word = String::new();
     BufReader::new(said).read_line(&mut word).map_err(Error::system("reading what ssh says"))?;
 
-    let mut download = lab.client_at("ssh", line.port(), cipher)?;
+    let mut download = lab.client_at("ssh", line.address().port(), cipher)?;
     download.arg("-S").arg(lab.path("master")).args(["server", "cat /dev/zero"]);
     let null = File::create("/dev/null").map_err(Error::system("opening /dev/null"))?;
     let _download = start(download.stdin(Stdio::null()).stdout(null))?;
 
-    let mut typing = lab.client_at("ssh", line.port(), cipher)?;
+    let mut typing = lab.client_at("ssh", line.address().port(), cipher)?;
     typing.arg("-S").arg(lab.path("master")).args(["server", "cat"]);
     let mut typing = start(typing.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
     let mut keys = typing.0.stdin.take().ok_or(Error::Unexpected("ssh has no standard input"))?;
