@@ -55,6 +55,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("xtask", "hop-e2e"),
     ("xtask", "hop-testkit"),
     ("hop-e2e", "hop-testkit"),
+    ("hop-bench", "hop-testkit"),
 ];
 
 /// Third-party crates, and ours that alone may name them.
