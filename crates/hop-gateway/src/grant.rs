@@ -263,3 +263,6 @@ impl Credential {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
