@@ -6,6 +6,7 @@ use rustix::fs::{FlockOperation, Gid, Uid, chown};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -84,6 +85,19 @@ impl DataDirectory {
     /// The sockets of the site: projects reach the web through one.
     pub(crate) fn site_run(&self) -> PathBuf {
         self.root.join("site-run")
+    }
+
+    /// Notes where the site listens, for `hop admin`, which prints links.
+    pub(crate) fn note_addresses(&self, ssh: SocketAddr, http: SocketAddr) -> Result<(), CommandError> {
+        let path = self.run().join("addresses.json");
+        let text = serde_json::to_vec(&(ssh, http)).map_err(|error| cannot("write", &path, &error.into()))?;
+        std::fs::write(&path, text).map_err(|error| cannot("write", &path, &error))
+    }
+
+    /// Where the site listens, or listened last; `None` when that is not noted.
+    pub(crate) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let text = std::fs::read(self.run().join("addresses.json")).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Takes the directory for one site.

@@ -72,6 +72,8 @@ impl Supervisor {
             ssh: bind(settings.ssh, "--ssh")?,
             http: bind(settings.http, "--http")?,
         };
+        let address = |listener: &TcpListener| listener.local_addr().or_fail(ErrorKind::Unavailable);
+        data.note_addresses(address(&listeners.ssh)?, address(&listeners.http)?)?;
         let program = data.program(&users)?;
         let gateway_host_keys = Vec::new();
         Ok(Self { settings, users, program, offered_keys, gateway_host_keys, listeners, _lock: lock })

@@ -1,6 +1,7 @@
 //! The command line as a person or a script meets it: exit code, standard output, standard error.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod admin;
 mod endpoint;
 mod errors;
 mod processes;

@@ -57,12 +57,14 @@ impl Desk {
             Some(file) => Settings::read(file)?,
             None => Settings { data: arguments.data.clone(), ..Settings::default() },
         };
-        settings.data = DataDirectory::find(&settings.data)?.root().to_owned();
+        let data = DataDirectory::find(&settings.data)?;
+        settings.data = data.root().to_owned();
+        let (ssh, http) = data.addresses().unwrap_or((settings.ssh, settings.http));
         let store = site_records::open(&settings, Preparation::ExpectCurrent).await?;
         Ok(Self {
             operations: site_records::operations(store),
             caller: Caller::operator(Through::Command),
-            names: names::of(&settings, settings.ssh, settings.http, &[])?,
+            names: names::of(&settings, ssh, http, &[])?,
             signer: SignerClient::at(&settings.data.join("run/signer.sock")),
             json: arguments.json,
         })
