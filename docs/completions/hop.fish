@@ -26,18 +26,120 @@ end
 
 complete -c hop -n "__fish_hop_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_needs_command" -s V -l version -d 'Print version'
-complete -c hop -n "__fish_hop_needs_command" -f -a "up" -d 'Start a project for yourself and print the ssh line that opens it'
+complete -c hop -n "__fish_hop_needs_command" -f -a "up" -d 'Start a whole site: SSH gateway, web pages, projects; and print how to get in'
+complete -c hop -n "__fish_hop_needs_command" -f -a "serve" -d 'Start a site as its settings file says'
+complete -c hop -n "__fish_hop_needs_command" -f -a "admin" -d 'Run a site from a shell: accounts, invitations, projects, members, keys, sessions, audit'
 complete -c hop -n "__fish_hop_needs_command" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
 complete -c hop -n "__fish_hop_needs_command" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
 complete -c hop -n "__fish_hop_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c hop -n "__fish_hop_needs_command" -f -a "man" -d 'Write the manual pages into a directory'
+complete -c hop -n "__fish_hop_needs_command" -f -a "role" -d 'One process of a site; started by hop up and hop serve, never by hand'
+complete -c hop -n "__fish_hop_needs_command" -f -a "door"
+complete -c hop -n "__fish_hop_needs_command" -f -a "proxy-port" -d 'Leads a project\'s proxy port to the site\'s socket; started by the keeper, never by hand'
+complete -c hop -n "__fish_hop_needs_command" -f -a "walls" -d 'Runs a program behind a project\'s walls; started by the keeper, never by hand'
 complete -c hop -n "__fish_hop_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hop -n "__fish_hop_using_subcommand up" -l data -d 'Where keys and settings are kept' -r -F
 complete -c hop -n "__fish_hop_using_subcommand up" -l ssh -d 'Address and port for SSH; port 0 takes any free one' -r
-complete -c hop -n "__fish_hop_using_subcommand up" -l add-keys -d 'Whether the public keys in ~/.ssh may open the project; asked on a terminal when not given' -r -f -a "yes\t''
+complete -c hop -n "__fish_hop_using_subcommand up" -l http -d 'Address and port for the web pages; port 0 takes any free one' -r
+complete -c hop -n "__fish_hop_using_subcommand up" -l add-keys -d 'Whether the public keys in ~/.ssh become admin\'s; asked on a terminal at the first start when not given' -r -f -a "yes\t''
 no\t''"
+complete -c hop -n "__fish_hop_using_subcommand up" -l unsandboxed -d 'Do not keep projects apart from this user: for one person on their own machine'
 complete -c hop -n "__fish_hop_using_subcommand up" -l json -d 'Print one line of JSON instead of text'
 complete -c hop -n "__fish_hop_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hop -n "__fish_hop_using_subcommand serve" -l config -d 'The settings' -r -F
+complete -c hop -n "__fish_hop_using_subcommand serve" -l json -d 'Print one line of JSON instead of text'
+complete -c hop -n "__fish_hop_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "account" -d 'People who can sign in'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "invitation" -d 'Links by which people get an account, perhaps with a project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "project" -d 'What people log in to'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "member" -d 'Who may enter a project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "key" -d 'Public keys of accounts and projects'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "cert" -d 'Short-lived certificates of the site\'s CA'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "session" -d 'SSH sessions that are open'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "audit" -d 'Who changed what'
+complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "list" -d 'List accounts'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "add" -d 'Make an account and print its sign-in link'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "link" -d 'Print a link that signs an account in once'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "suspend" -d 'Take everything from an account: its sessions end now'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "activate" -d 'Give a suspended account back what it had'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from account" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -f -a "list" -d 'List open invitations'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -f -a "add" -d 'Make an invitation and print its link'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -f -a "remove" -d 'Withdraw an invitation'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from invitation" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "list" -d 'List projects'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "add" -d 'Make a project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "set" -d 'Change title or alias'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "suspend" -d 'Close a project for now: its sessions end'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "activate" -d 'Open a suspended project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "remove" -d 'Remove a project for good; its files stay on disk'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from project" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -f -a "list" -d 'List members'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -f -a "add" -d 'Let an account in'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -f -a "set" -d 'Change what a member may do'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -f -a "remove" -d 'Take a member out: its sessions there end'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from member" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -f -a "list" -d 'List keys with their last use'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -f -a "add" -d 'Add the public keys in a file'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -f -a "remove" -d 'Remove a key: the sessions that it opened end'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from key" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -f -a "issue" -d 'Issue a certificate for an account\'s public key and print it'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -f -a "list" -d 'List an account\'s certificates that count'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -f -a "revoke" -d 'Revoke a certificate: its sessions end'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -f -a "ca" -d 'Print the public keys of the CAs'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from cert" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -f -a "list" -d 'List open sessions'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -f -a "end" -d 'End a session now'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from session" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -l data -d 'The data directory of hop up' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -l config -d 'The settings of hop serve' -r -F
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -l json -d 'Print JSON: one document in each line'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -f -a "list" -d 'Show the last changes, newest first'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -f -a "verify" -d 'Check that nobody altered or removed a row'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from audit" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "account" -d 'People who can sign in'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "invitation" -d 'Links by which people get an account, perhaps with a project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "project" -d 'What people log in to'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "member" -d 'Who may enter a project'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "key" -d 'Public keys of accounts and projects'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "cert" -d 'Short-lived certificates of the site\'s CA'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "session" -d 'SSH sessions that are open'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "audit" -d 'Who changed what'
+complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l listen -d 'Listen on this address and port; port 0 takes any free one; may be given several times' -r
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l unix -d 'Listen on a Unix socket that only this user can connect to' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l host-key -d 'Private host key; FILE-cert.pub beside it is its certificate; made and kept when none is given' -r -F
@@ -58,13 +160,31 @@ complete -c hop -n "__fish_hop_using_subcommand endpoint" -l gateway-ports -d 'W
 clientspecified\t'The address that the client asks for'
 yes\t'All addresses'"
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l stdio -d 'Serve one connection on standard input and output'
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l site -d 'Standard input is a listening Unix socket of the site that started this process; its gateway authenticates and vouches for whoever comes'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l json -d 'Print one line of JSON that says where it listens, instead of text'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand man" -s h -l help -d 'Print help'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "up" -d 'Start a project for yourself and print the ssh line that opens it'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "completions" -d 'Print completions for a shell'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "man" -d 'Write the manual pages into a directory'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up endpoint sftp-server completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand role" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hop -n "__fish_hop_using_subcommand door" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand proxy-port" -s h -l help -d 'Print help'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "up" -d 'Start a whole site: SSH gateway, web pages, projects; and print how to get in'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "serve" -d 'Start a site as its settings file says'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "admin" -d 'Run a site from a shell: accounts, invitations, projects, members, keys, sessions, audit'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "completions" -d 'Print completions for a shell'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "man" -d 'Write the manual pages into a directory'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "role" -d 'One process of a site; started by hop up and hop serve, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "door"
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "proxy-port" -d 'Leads a project\'s proxy port to the site\'s socket; started by the keeper, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "walls" -d 'Runs a program behind a project\'s walls; started by the keeper, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "account" -d 'People who can sign in'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "invitation" -d 'Links by which people get an account, perhaps with a project'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "project" -d 'What people log in to'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "member" -d 'Who may enter a project'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "key" -d 'Public keys of accounts and projects'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "cert" -d 'Short-lived certificates of the site\'s CA'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "session" -d 'SSH sessions that are open'
+complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "audit" -d 'Who changed what'
