@@ -82,10 +82,12 @@ async fn questions(
     place: &mut Place,
 ) -> Result<(VerifiedKey, Access), LoginError> {
     loop {
-        match login.next_question().await? {
+        let question = login.next_question().await?;
+        let asked = Instant::now();
+        match question {
             Question::Probe(query) => match judge(shared, origin, &query.user, &query.identity).await? {
                 Some(_) => login.encourage().await?,
-                None => refuse(login, shared, origin, place).await?,
+                None => refuse(login, shared, origin, place, asked).await?,
             },
             Question::Login(key) => {
                 let access = judge(shared, origin, key.user(), key.identity()).await?;
@@ -98,7 +100,7 @@ async fn questions(
                 });
                 match access {
                     Some(access) => return Ok((key, access)),
-                    None => refuse(login, shared, origin, place).await?,
+                    None => refuse(login, shared, origin, place, asked).await?,
                 }
             }
         }
@@ -128,14 +130,18 @@ async fn refuse(
     shared: &Shared,
     origin: &Origin,
     place: &mut Place,
+    asked: Instant,
 ) -> Result<(), LoginError> {
     let delay = shared.penalties().delay(origin.source(), login.user(), now());
     if !delay.is_zero() {
         place.slow()?;
-        tokio::time::sleep(delay).await;
     }
+    tokio::time::sleep_until(asked + EVEN.max(delay)).await;
     Ok(login.reject().await?)
 }
+
+/// No refusal comes before this: what the store found, or did not find, makes some 15 µs of a difference.
+const EVEN: Duration = Duration::from_millis(4);
 
 /// What a client is told when the store does not answer.
 pub(crate) fn records_unreachable() -> Error {
