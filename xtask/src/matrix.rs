@@ -34,6 +34,7 @@ pub(crate) fn run_server(server: &str) -> Result<(), Error> {
         _ => format!("{server} (a check of the tests)"),
     };
     let (page, missing) = hop_e2e::matrix::page(&records, &version);
+    let page = page + &hop_e2e::matrix::client_page(&results).map_err(Error::file(&results))?;
     let path = match server {
         "hop" => root().join("docs/peer-matrix.md"),
         "gateway" => root().join("docs/peer-matrix-gateway.md"),

@@ -23,6 +23,23 @@ pub enum Software {
     Tinysshd,
 }
 
+impl Software {
+    /// As it calls itself, with its version.
+    #[must_use]
+    pub fn version(self) -> String {
+        match self {
+            Self::Sshd(release) => {
+                Run::from_words(&release.words("ssh")).arg("-V").success().stderr().trim().to_owned()
+            }
+            Self::Dropbear => Run::new(program("dropbear")).arg("-V").success().stderr().trim().to_owned(),
+            Self::Tinysshd => {
+                let told = Run::new("dpkg-query").args(["-W", "-f", "tinysshd ${Version}", "tinysshd"]);
+                told.success().stdout()
+            }
+        }
+    }
+}
+
 /// A running server that accepts one user key, for the account that runs the tests.
 #[derive(Debug)]
 pub struct Foreign {

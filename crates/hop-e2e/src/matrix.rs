@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::Software;
 use crate::peer::{Cell, Peer};
 
 /// What is tried.
@@ -102,6 +103,71 @@ pub struct Record {
     operation: Operation,
     passed: bool,
     seconds: f64,
+}
+
+/// One test of our client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ClientRecord {
+    server: String,
+    test: String,
+    passed: bool,
+    seconds: f64,
+}
+
+/// Runs a test of our client against a server that is not ours, and records how it went.
+pub fn record_client(server: Software, test: &'static str, run: impl FnOnce()) {
+    let _record = ClientRecorder { server, test, start: Instant::now() };
+    run();
+}
+
+struct ClientRecorder {
+    server: Software,
+    test: &'static str,
+    start: Instant,
+}
+
+impl Drop for ClientRecorder {
+    fn drop(&mut self) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let Some(folder) = std::env::var_os("HOP_E2E_RESULTS") else { return };
+        let record = ClientRecord {
+            server: self.server.version(),
+            test: self.test.replace('_', " "),
+            passed: !std::thread::panicking(),
+            seconds,
+        };
+        let text = serde_json::to_string(&record).expect("a record is plain data");
+        let name = format!("{:?}-{}.client", self.server, self.test);
+        let name: String = name.chars().filter(|c| c.is_alphanumeric() || "-._".contains(*c)).collect();
+        std::fs::write(Path::new(&folder).join(name), text).expect("write a record into HOP_E2E_RESULTS");
+    }
+}
+
+/// The part of the page about our client; empty when it was not tested in this run.
+///
+/// # Errors
+/// When the folder or a record cannot be read.
+pub fn client_page(folder: &Path) -> std::io::Result<String> {
+    let mut records: Vec<ClientRecord> = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "client") {
+            records.push(serde_json::from_str(&std::fs::read_to_string(path)?)?);
+        }
+    }
+    if records.is_empty() {
+        return Ok(String::new());
+    }
+    records.sort_by(|a, b| (&a.server, &a.test).cmp(&(&b.server, &b.test)));
+    let mut text =
+        "\n## Our client against servers that are not ours\n\n| server | what | result | seconds |\n\
+                    | --- | --- | --- | ---: |\n"
+            .to_owned();
+    for ClientRecord { server, test, passed, seconds } in records {
+        let result = if passed { "pass" } else { "**fail**" };
+        let _ = writeln!(text, "| {server} | {test} | {result} | {seconds:.1} |");
+    }
+    Ok(text)
 }
 
 /// Runs one cell's test and records how it went.

@@ -151,7 +151,8 @@ fn runs_10_000_sessions(place: Place) {
                 before >> 10,
                 after >> 10
             );
-            assert!(after < before + 2 * MIB, "the {name} grew from {before} to {after} bytes");
+            // What the allocator keeps comes and goes by some MiB; a session that leaves a KiB behind makes nine.
+            assert!(after < before + 6 * MIB, "the {name} grew from {before} to {after} bytes");
             assert!(open_after <= open_before + 8, "{name}: {open_before} descriptors, then {open_after}");
         }
         assert_eq!(client.connection.channel_count(), 0);

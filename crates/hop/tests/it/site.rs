@@ -11,9 +11,14 @@ pub(crate) const UP: [&str; 8] =
 
 /// Starts it and waits until it serves.
 pub(crate) fn up(home: &Home) -> Server {
+    up_with(home, &UP)
+}
+
+/// The same with other words.
+pub(crate) fn up_with(home: &Home, words: &[&str]) -> Server {
     // Other users than root pass through to what is theirs.
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-    home.serve(&UP)
+    home.serve(words)
 }
 
 /// The supervisor.

@@ -7,7 +7,8 @@ macro_rules! against {
             use super::*;
             $(#[test]
             fn $operation() {
-                super::$operation($software);
+                let test = || super::$operation($software);
+                hop_e2e::matrix::record_client($software, stringify!($operation), test);
             })*
         }
     )*};
@@ -20,13 +21,17 @@ macro_rules! both_releases {
         mod with_9_2 {
             $(#[test]
             fn $operation() {
-                super::$operation(hop_e2e::sshd::Release::V9_2);
+                let release = hop_e2e::sshd::Release::V9_2;
+                let server = hop_e2e::foreign::Software::Sshd(release);
+                hop_e2e::matrix::record_client(server, stringify!($operation), || super::$operation(release));
             })*
         }
         mod with_10_0 {
             $(#[test]
             fn $operation() {
-                super::$operation(hop_e2e::sshd::Release::V10_0);
+                let release = hop_e2e::sshd::Release::V10_0;
+                let server = hop_e2e::foreign::Software::Sshd(release);
+                hop_e2e::matrix::record_client(server, stringify!($operation), || super::$operation(release));
             })*
         }
     };
