@@ -31,13 +31,15 @@ impl Software {
             Self::Sshd(release) => {
                 Run::from_words(&release.words("ssh")).arg("-V").success().stderr().trim().to_owned()
             }
-            Self::Dropbear => Run::new(program("dropbear")).arg("-V").success().stderr().trim().to_owned(),
-            Self::Tinysshd => {
-                let told = Run::new("dpkg-query").args(["-W", "-f", "tinysshd ${Version}", "tinysshd"]);
-                told.success().stdout()
-            }
+            Self::Dropbear => package("dropbear-bin"),
+            Self::Tinysshd => package("tinysshd"),
         }
     }
+}
+
+/// A Debian package's name and version.
+fn package(name: &str) -> String {
+    Run::new("dpkg-query").args(["-W", "-f", "${Package} ${Version}", name]).success().stdout()
 }
 
 /// A running server that accepts one user key, for the account that runs the tests.
