@@ -1,5 +1,6 @@
 //! The data directory: what is where, whose it is, and whether it can be trusted.
 
+use super::passage;
 use super::users::Users;
 use crate::error::{CommandError, ErrorKind};
 use rustix::fs::{FlockOperation, Gid, Uid, chown};
@@ -25,16 +26,12 @@ impl DataDirectory {
         let directory =
             Self { root: std::path::absolute(path).map_err(|error| cannot("use", path, &error))? };
         folder(&directory.root, passage, us, true)?;
-        let root = directory.root.as_path();
         folder(&directory.site(), 0o700, users.site(), false)?;
         folder(&directory.signer(), 0o700, users.signer(), false)?;
         folder(&directory.keeper(), passage, us, false)?;
         folder(&directory.projects(), passage, us, false)?;
         folder(&directory.run(), passage, us, false)?;
         folder(&directory.site_run(), passage, users.site(), false)?;
-        if users.projects().is_some() {
-            passable(root)?;
-        }
         Ok(directory)
     }
 
@@ -50,6 +47,11 @@ impl DataDirectory {
             )
             .hint("--data DIR says where hop up keeps it; --config FILE names the settings of hop serve")),
         }
+    }
+
+    /// The same directory by a path that the site's users can pass.
+    pub(crate) fn within_reach(self, users: &Users) -> Result<Self, CommandError> {
+        Ok(Self { root: passage::to(&self.root, users)? })
     }
 
     /// Everything.
@@ -182,25 +184,6 @@ fn folder(path: &Path, mode: u32, owner: u32, parents: bool) -> Result<(), Comma
             .map_err(|error| cannot("set the mode of", path, &error))?;
     }
     Ok(())
-}
-
-/// Whether users other than root get to the directory.
-fn passable(root: &Path) -> Result<(), CommandError> {
-    let closed = root
-        .ancestors()
-        .skip(1)
-        .find(|folder| std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o001 == 0));
-    match closed {
-        None => Ok(()),
-        Some(folder) => Err(CommandError::new(
-            ErrorKind::Config,
-            format!(
-                "started by root, the site runs its parts and projects as other users, and they cannot pass {}",
-                folder.display()
-            ),
-        )
-        .hint("--data /var/lib/hop is a place that they reach; or start hop as an ordinary user")),
-    }
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> CommandError {

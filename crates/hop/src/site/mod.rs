@@ -10,6 +10,7 @@ mod first_start;
 mod keeper;
 pub(crate) mod leash;
 pub(crate) mod names;
+mod passage;
 pub(crate) mod records;
 pub(crate) mod role;
 mod running;

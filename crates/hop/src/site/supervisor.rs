@@ -63,9 +63,10 @@ impl Supervisor {
     pub(crate) fn prepare(mut settings: Settings, offered_keys: Vec<String>) -> Result<Self, CommandError> {
         let users = Users::choose(&settings)?;
         let data = DataDirectory::prepare(&settings.data, &users)?;
+        let lock = data.lock()?;
+        let data = data.within_reach(&users)?;
         settings.data = data.root().to_owned();
         let run = data.run();
-        let lock = data.lock()?;
         let listeners = Listeners {
             keeper: private_socket(&run, Role::Keeper, &users)?,
             signer: private_socket(&run, Role::Signer, &users)?,

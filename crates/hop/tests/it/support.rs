@@ -55,10 +55,35 @@ impl Home {
         Ended::from(self.hop(arguments).output().unwrap())
     }
 
+    /// Makes everything in it somebody's.
+    pub(crate) fn give_to(&self, user: u32) {
+        let given = Command::new("chown").args(["-R", &format!("{user}:{user}")]).arg(self.path()).status();
+        assert!(given.unwrap().success());
+    }
+
     /// Starts a server and waits for the line that it prints.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
-        let mut child = self
-            .hop(arguments)
+        self.started(self.hop(arguments))
+    }
+
+    /// The same by a program that becomes what its last words say.
+    pub(crate) fn serve_by(&self, program: &[&str], arguments: &[&str]) -> Server {
+        let hop = self.hop(arguments);
+        let (name, words) = program.split_first().unwrap();
+        let mut command = Command::new(name);
+        command
+            .args(words)
+            .arg(hop.get_program())
+            .args(hop.get_args())
+            .current_dir(self.path())
+            .env_clear()
+            .envs(hop.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null());
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Server {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(self.path().join("stderr")).unwrap())
             .spawn()

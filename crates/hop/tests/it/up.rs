@@ -46,6 +46,52 @@ fn the_printed_line_opens_the_project_and_a_second_start_finds_everything_again(
 }
 
 #[test]
+fn a_folder_that_only_its_owner_can_pass_will_do_and_stays_closed() {
+    let home = Home::new();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mode = || std::fs::metadata(home.path()).unwrap().permissions().mode() & 0o777;
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let before = mounts();
+    let server = home.serve(&UP);
+    let key = home.path().join(".ssh/id_ed25519");
+    let port = port_of(&server.announced["ssh"]);
+    let ended = home.ssh(&key, port, "first", "echo kept > file; cat file");
+    assert_eq!(ended.stdout, "kept\n", "{}", ended.stderr);
+    // From another process, by the folder's own path.
+    let listed = home.run(&["admin", "project", "list"]);
+    assert!(listed.stdout.contains("first"), "{}", listed.stderr);
+    assert_eq!((mode(), mounts()), (0o700, before), "what others see has changed");
+}
+
+#[test]
+fn root_and_others_start_it_with_and_without_bubblewrap() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "only root can start a site as somebody else and hide a program"
+    );
+    let somebody = 54_321;
+    for (user, bubblewrap) in [(0, false), (somebody, true), (somebody, false)] {
+        let home = Home::new();
+        home.give_to(user);
+        let mut script = String::new();
+        if !bubblewrap {
+            // Seen by this site alone: a program that does not start.
+            script.push_str("mount --bind /dev/null /usr/bin/bwrap; ");
+        }
+        script.push_str("exec setpriv --reuid $0 --regid $0 --clear-groups \"$@\"");
+        let user = user.to_string();
+        let server = home.serve_by(&["unshare", "--mount", "sh", "-ec", &script, &user], &UP);
+        let key = home.path().join(".ssh/id_ed25519");
+        let ended = home.ssh(&key, port_of(&server.announced["ssh"]), "first", "id -un; ls /root");
+        let what = format!("user {user}, bubblewrap {bubblewrap}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "project\n", "{what}");
+        let walls = Command::new("pgrep").args(["-P", &role(&server, "keeper").to_string(), "-a"]).output();
+        let walls = String::from_utf8(walls.unwrap().stdout).unwrap();
+        assert_eq!(walls.contains("bwrap"), bubblewrap, "{what}, {walls}");
+    }
+}
+
+#[test]
 fn whoever_has_no_key_is_not_let_in() {
     let home = Home::new();
     let server = up(&home);
