@@ -16,6 +16,7 @@ mod gateway;
 pub mod identity;
 pub mod inetd;
 pub mod matrix;
+pub mod own_postgres;
 pub mod payload;
 pub mod peer;
 pub mod postgres;
@@ -27,6 +28,7 @@ pub mod sshd;
 
 pub use foreign::Foreign;
 pub use identity::Identity;
+pub use own_postgres::OwnPostgres;
 pub use postgres::Postgres;
 pub use run::{Finished, Run};
 pub use scratch::Scratch;

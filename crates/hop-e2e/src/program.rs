@@ -41,6 +41,7 @@ pub const PROGRAMS: &[Program] = &[
     from("openssh-tests", "/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so"),
     from("postgresql", "/usr/lib/postgresql/15/bin/initdb"),
     from("postgresql", "/usr/lib/postgresql/15/bin/pg_ctl"),
+    from("postgresql", "/usr/lib/postgresql/15/bin/postgres"),
     from("procps", "pgrep"),
     from("putty-tools", "plink"),
     from("putty-tools", "psftp"),

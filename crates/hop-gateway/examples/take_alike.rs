@@ -10,7 +10,7 @@
     reason = "a measurement: it prints, and what goes wrong ends it"
 )]
 
-use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, PenaltyLimits, UserCa};
+use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, PenaltyLimits, UserCa};
 use hop_keys::{KeyAlgorithm, PrivateKey};
 use hop_ssh::{HostKey, ServerConfig};
 use hop_store::{
@@ -141,7 +141,7 @@ fn gateway(store: Store, keeper: std::path::PathBuf) -> Gateway {
         random: Arc::new(random),
         gateway: GatewayId::new(now(), random()),
         project_doors: false,
-        alone: true,
+        earlier: EarlierRuns::All,
         limits: Limits { penalties, ..Limits::default() },
     })
 }

@@ -9,6 +9,7 @@ use crate::origin::Origin;
 use crate::penalties::Penalties;
 use crate::sessions::{End, Sessions};
 use crate::stream::ClientStream;
+use crate::unrecorded::Unrecorded;
 use crate::{jump, project};
 use hop_env::Environments;
 use hop_ssh::ServerConfig;
@@ -65,10 +66,19 @@ pub struct GatewayConfig {
     pub gateway: GatewayId,
     /// Whether this gateway takes the connections that are made inside projects. One of a site does.
     pub project_doors: bool,
-    /// No other gateway uses this store: what earlier runs left open in it is closed as lost when this one starts.
-    pub alone: bool,
+    /// Earlier runs that are over for certain: what they left open is closed as lost when this one starts.
+    pub earlier: EarlierRuns,
     /// How much peers may cost.
     pub limits: Limits,
+}
+
+/// Which runs of a gateway in the records are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlierRuns {
+    /// All but this one: no other gateway uses the store.
+    All,
+    /// This one, if any; others may be at work.
+    One(Option<GatewayId>),
 }
 
 /// What all connections of a gateway share.
@@ -76,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) config: GatewayConfig,
     pub(crate) judge: Judge,
     pub(crate) sessions: Sessions,
+    pub(crate) unrecorded: Unrecorded,
     entrance: Entrance,
     penalties: Mutex<Penalties>,
 }
@@ -106,6 +117,7 @@ impl Gateway {
         };
         let shared = Shared {
             sessions: Sessions::new(judge.clone()),
+            unrecorded: Unrecorded::default(),
             entrance: Entrance::new(config.limits.door),
             penalties: Mutex::new(Penalties::new(config.limits.penalties)),
             judge,
@@ -123,10 +135,8 @@ impl Gateway {
         listeners: Vec<TcpListener>,
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
-        let Shared { config, sessions, .. } = &*self.shared;
-        if config.alone {
-            self.close_lost().await?;
-        }
+        let Shared { config, sessions, unrecorded, .. } = &*self.shared;
+        self.close_lost().await?;
         let after = config.store.revocations().last_seq().await?;
         let grace = config.limits.revocation_grace;
         let follower = follow(sessions.clone(), config.store.clone(), after, grace);
@@ -143,13 +153,18 @@ impl Gateway {
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
             followed = follower => followed,
+            never = unrecorded.keep_writing(&config.store) => match never {},
         };
         closing.cancel();
         let words = "the gateway is stopping".to_owned();
         sessions.close(End { cause: EndCause::Stopped, words });
         tasks.close();
         // Those who do not end in time are cut with the runtime.
-        let _in_time = tokio::time::timeout(config.limits.drain, tasks.wait()).await;
+        let _in_time = tokio::time::timeout(config.limits.drain, async {
+            tasks.wait().await;
+            unrecorded.write_all(&config.store).await
+        })
+        .await;
         ended
     }
 
@@ -157,7 +172,11 @@ impl Gateway {
     async fn close_lost(&self) -> Result<(), StoreError> {
         let config = &self.shared.config;
         let rows = config.store.ssh_sessions();
-        for gateway in rows.list_gateways().await?.into_iter().filter(|gateway| *gateway != config.gateway) {
+        let over = |gateway: &GatewayId| match config.earlier {
+            EarlierRuns::All => *gateway != config.gateway,
+            EarlierRuns::One(earlier) => earlier == Some(*gateway),
+        };
+        for gateway in rows.list_gateways().await?.into_iter().filter(over) {
             let count = rows.close_lost(gateway, config.clock.now()).await?;
             tracing::info!(%gateway, count, "sessions of an earlier run are lost");
         }

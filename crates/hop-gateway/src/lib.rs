@@ -21,9 +21,10 @@ mod project;
 mod sessions;
 mod start;
 mod stream;
+mod unrecorded;
 
 pub use door::DoorLimits;
-pub use gateway::{Clock, Gateway, GatewayConfig, Random};
+pub use gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Random};
 pub use grant::{
     Credential, Denied, Grant, JumpGrant, Pass, authorize, authorize_certificate, authorize_certificate_jump,
     authorize_jump,

@@ -2,6 +2,7 @@
 
 use crate::gateway::Shared;
 use crate::sessions::{End, Look, Registered};
+use crate::unrecorded::Ended;
 use hop_store::{EndCause, NewSshSession, SessionEnd, SshSessionId, StoreError, Timestamp};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -41,10 +42,8 @@ impl<'a> Row<'a> {
             "session ended"
         );
         let end = SessionEnd { at, cause: end.cause, detail: end.words };
-        let rows = self.shared.config.store.ssh_sessions();
-        if let Err(error) = rows.close(self.id, from_client, to_client, &end).await {
-            tracing::warn!(%error, session = %self.id, "a session's end is not recorded");
-        }
+        let Shared { unrecorded, config, .. } = self.shared;
+        unrecorded.record(&config.store, Ended { id: self.id, figures, end }).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::site::{FIRST, Options, Site, change, ended, first_line, now, random, said, text};
 use hop_e2e::Postgres;
-use hop_gateway::Limits;
+use hop_gateway::{EarlierRuns, Limits};
 use hop_keys::Fingerprint;
 use hop_store::{EndCause, GatewayId, NewSshSession, SessionFilter, SshSessionId};
 use std::process::Command;
@@ -64,14 +64,17 @@ async fn what_an_earlier_run_left_open_is_closed_as_lost() {
         client: "192.0.2.1:1".parse().unwrap(),
         started: now(),
     };
-    site.store.ssh_sessions().open(&row).await.unwrap();
-    // One of several knows nothing of the others' sessions.
-    site.second_gateway(false).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(site.live(site.first).await, 1);
-    site.second_gateway(true).await;
-    let sessions = site.sessions_of(site.first).await;
-    assert_eq!(sessions.first().unwrap().end.as_ref().unwrap().cause, EndCause::Lost);
+    for earlier in [EarlierRuns::One(Some(row.gateway)), EarlierRuns::All] {
+        let row = NewSshSession { id: SshSessionId::new(now(), random()), ..row.clone() };
+        site.store.ssh_sessions().open(&row).await.unwrap();
+        // One of several knows nothing of the others' sessions.
+        site.second_gateway(EarlierRuns::One(None)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(site.live(site.first).await, 1);
+        site.second_gateway(earlier).await;
+        let sessions = site.sessions_of(site.first).await;
+        assert_eq!(sessions.first().unwrap().end.as_ref().unwrap().cause, EndCause::Lost);
+    }
 }
 
 fn server() -> &'static Postgres {
@@ -151,7 +154,7 @@ async fn without_records_nobody_comes_in_and_sessions_end_after_a_while() {
 async fn several_gateways_on_one_database_hear_of_the_same_endings() {
     let database = Database::make();
     let site = Site::start_with(Options { database: Some(database.url()), ..Options::default() }).await;
-    let second = site.second_gateway(false).await.port().to_string();
+    let second = site.second_gateway(EarlierRuns::One(None)).await.port().to_string();
     let to = format!("{FIRST}@gateway");
     let mut clients = Vec::new();
     for words in [&[&to, "echo in; sleep 1000"][..], &["-p", &second, &to, "echo in; sleep 1000"]] {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hop_e2e::server::hop_binary;
 use hop_env::{Environments, Isolation, Keeper, KeeperSettings, ProjectKey, RunAs, State};
-use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, UserCa};
+use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, UserCa};
 use hop_keys::{KeyAlgorithm, PrivateKey};
 use hop_ssh::{HostKey, ServerConfig};
 use hop_store::{
@@ -150,7 +150,7 @@ impl Site {
             }),
             gateway: GatewayId::new(now(), random()),
             project_doors: true,
-            alone: false,
+            earlier: EarlierRuns::One(None),
             limits: options.limits,
         };
         let token = stop.clone();
@@ -174,7 +174,7 @@ impl Site {
     }
 
     /// Another gateway of this site, with a store handle of its own.
-    pub(crate) async fn second_gateway(&self, alone: bool) -> SocketAddr {
+    pub(crate) async fn second_gateway(&self, earlier: EarlierRuns) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let host_key = PrivateKey::from_openssh(&self.host_key, None).unwrap();
@@ -187,7 +187,7 @@ impl Site {
             random: Arc::new(random),
             gateway: GatewayId::new(now(), random()),
             project_doors: false,
-            alone,
+            earlier,
             limits: Limits::default(),
         };
         let token = self.stop.clone();

@@ -13,7 +13,7 @@ use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_ca::SignerClient;
 use hop_env::Environments;
 use hop_env::socket::SocketAccess;
-use hop_gateway::{Clock, Gateway, GatewayConfig, Limits, UserCa};
+use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, UserCa};
 use hop_keys::PublicKey;
 use hop_portal::operations::{KeyUrls, Operations};
 use hop_portal::{Cidr, Portal, PortalConfig, PublicNames, Tls};
@@ -116,7 +116,10 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         gateway: id,
         project_doors: true,
         // A file has one gateway; a database may have others.
-        alone: settings.store.is_none(),
+        earlier: match settings.store {
+            None => EarlierRuns::All,
+            Some(_) => EarlierRuns::One(note_run(&settings.data, id)?),
+        },
         limits: Limits {
             start_timeout: settings.sessions.start_timeout,
             max_idle: Some(settings.sessions.max_idle),
@@ -134,6 +137,21 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         complaints: first.complaints,
     };
     Ok((Site { store, gateway, ssh, portal, http, proxy }, ready))
+}
+
+/// Notes this run of the gateway in the data directory, which one site uses at a time; says which run is noted there.
+fn note_run(data: &Path, run: GatewayId) -> Result<Option<GatewayId>, CommandError> {
+    let path = data.join("site/gateway-run");
+    let cannot = |what: &str, error: std::io::Error| {
+        CommandError::new(ErrorKind::Config, format!("cannot {what} {}: {error}", path.display()))
+    };
+    let earlier = match std::fs::read_to_string(&path) {
+        Ok(text) => GatewayId::parse(text.trim()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(cannot("read", error)),
+    };
+    std::fs::write(&path, format!("{run}\n")).map_err(|error| cannot("write", error))?;
+    Ok(earlier)
 }
 
 fn portal(

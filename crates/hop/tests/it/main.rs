@@ -3,9 +3,11 @@
 
 mod admin;
 mod browser;
+mod crashes;
 mod endpoint;
 mod errors;
 mod processes;
+mod session;
 mod site;
 mod support;
 mod up;

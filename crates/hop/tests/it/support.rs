@@ -99,18 +99,22 @@ impl Home {
 
     /// Runs ssh with a key against a port of loopback, logging in as `user`.
     pub(crate) fn ssh(&self, key: &Path, port: u16, user: &str, command: &str) -> Ended {
-        let output = Command::new("ssh")
-            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+        Ended::from(self.ssh_command(key, port, &[&format!("{user}@127.0.0.1"), command]).output().unwrap())
+    }
+
+    /// ssh with further words, not started yet.
+    pub(crate) fn ssh_command(&self, key: &Path, port: u16, words: &[&str]) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
             .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", self.path().join("known_hosts").display()))
             .arg("-i")
             .arg(key)
-            .args(["-p", &port.to_string(), &format!("{user}@127.0.0.1"), command])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ended::from(output)
+            .args(["-p", &port.to_string()])
+            .args(words)
+            .stdin(Stdio::null());
+        ssh
     }
 }
 
