@@ -27,7 +27,7 @@ use std::time::Duration;
 use hop_store::{Change, Environment, Store, StoreError, Timestamp, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use accounts::AccountError;
+pub use accounts::{AccountError, OneAccountOnly};
 pub use caller::Caller;
 pub use denied::{Denied, ErrorKind};
 pub use invitations::{InvitationError, InvitationView, Invited};
@@ -53,6 +53,8 @@ pub struct Rules {
     pub accounts_make_projects: bool,
     /// Whether owners may invite people who have no account yet to their project, or only admins.
     pub owners_invite: bool,
+    /// Whether a project's processes are kept from reading what others have. Where not, the site has one account only.
+    pub sandbox: bool,
     /// Projects of which one account may be an owner, beyond which it makes no more.
     pub most_projects: usize,
     /// Keys that one account or one project may have.
@@ -74,6 +76,7 @@ impl Default for Rules {
         Self {
             accounts_make_projects: true,
             owners_invite: true,
+            sandbox: true,
             most_projects: 50,
             most_keys: 100,
             most_invitations: 50,

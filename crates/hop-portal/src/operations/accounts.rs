@@ -23,6 +23,9 @@ pub enum AccountError {
         /// The name.
         name: AccountName,
     },
+    /// The site has one account only.
+    #[error(transparent)]
+    OneOnly(#[from] OneAccountOnly),
     /// Nobody would be left to run the site.
     #[error("the account {name} is the only active admin; make another one first")]
     LastAdmin {
@@ -41,13 +44,21 @@ pub enum AccountError {
 }
 from_checked!(AccountError);
 
+/// A site that does not keep projects apart has its account already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this site runs without a sandbox, where everybody could read everything: it has one account only\nhint: start it \
+     with a sandbox (without --unsandboxed, or with sandbox = true below [projects])"
+)]
+pub struct OneAccountOnly;
+
 impl AccountError {
     /// What it means to a door.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Denied(denied) => denied.kind(),
             Self::Absent => ErrorKind::Absent,
-            Self::NameTaken { .. } | Self::LastAdmin { .. } => ErrorKind::Conflict,
+            Self::NameTaken { .. } | Self::OneOnly(_) | Self::LastAdmin { .. } => ErrorKind::Conflict,
             Self::Password(_) | Self::WrongPassword => ErrorKind::Invalid,
             Self::Store(error) => ErrorKind::of_store(error),
         }
@@ -83,10 +94,17 @@ impl Operations {
     ) -> Result<Account, AccountError> {
         let mut turn = self.begin(caller).await?;
         self.check_admin(caller).await?;
+        self.check_room().await??;
         let id = AccountId::new(turn.change.now(), self.id_bytes());
         turn.change.accounts().add(&NewAccount { id, name: name.clone(), admin }).await?;
         turn.change.commit().await?;
         self.store.accounts().find_by_id(id).await?.ok_or(AccountError::Absent)
+    }
+
+    /// Whether one more account may be added.
+    pub(super) async fn check_room(&self) -> Result<Result<(), OneAccountOnly>, StoreError> {
+        let full = !self.rules.sandbox && self.store.accounts().count().await? > 0;
+        Ok(if full { Err(OneAccountOnly) } else { Ok(()) })
     }
 
     /// Takes everything from an account, now: its SSH and web sessions end, its open links and invitations go. For

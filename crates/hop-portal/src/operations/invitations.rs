@@ -10,7 +10,7 @@ use hop_store::{
 use super::caller::Powers;
 use super::denied::{Checked, from_checked};
 use super::sign_in::{Browser, SignedIn};
-use super::{Caller, Denied, ErrorKind, Operations};
+use super::{Caller, Denied, ErrorKind, OneAccountOnly, Operations};
 
 /// The longest that an invitation may wait.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -54,6 +54,9 @@ pub enum InvitationError {
         /// The name.
         name: AccountName,
     },
+    /// The site has one account only.
+    #[error(transparent)]
+    OneOnly(#[from] OneAccountOnly),
     /// The project has as many open ones as the site allows.
     #[error("{most} invitations to this project are open, which is the limit; withdraw one first")]
     Full {
@@ -78,9 +81,11 @@ impl InvitationError {
         match self {
             Self::Denied(denied) => denied.kind(),
             Self::Spent => ErrorKind::Absent,
-            Self::NameTaken { .. } | Self::Full { .. } | Self::AlreadyMember | Self::HasAccount => {
-                ErrorKind::Conflict
-            }
+            Self::NameTaken { .. }
+            | Self::OneOnly(_)
+            | Self::Full { .. }
+            | Self::AlreadyMember
+            | Self::HasAccount => ErrorKind::Conflict,
             Self::Store(error) => ErrorKind::of_store(error),
         }
     }
@@ -187,6 +192,10 @@ impl Operations {
         browser: &Browser,
     ) -> Result<SignedIn, InvitationError> {
         let mut turn = self.begin(caller).await?;
+        // Without a good link nobody learns whether there is room.
+        if self.find_invitation(token).await.is_ok() {
+            self.check_room().await??;
+        }
         let id = AccountId::new(turn.change.now(), self.id_bytes());
         match turn.change.accounts().add(&NewAccount { id, name: name.clone(), admin: false }).await {
             Ok(()) => {}

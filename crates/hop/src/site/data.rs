@@ -5,11 +5,26 @@ use super::users::Users;
 use crate::error::{CommandError, ErrorKind};
 use rustix::fs::{FlockOperation, Gid, Uid, chown};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// The note's name.
+const NOTE: &str = "site.json";
+
+/// What `hop admin` wants to know of a site.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SiteNote {
+    /// Where SSH listens.
+    pub(crate) ssh: SocketAddr,
+    /// Where the pages listen.
+    pub(crate) http: SocketAddr,
+    /// Whether projects are kept apart.
+    pub(crate) sandbox: bool,
+}
 
 /// A data directory that was made or checked.
 #[derive(Clone, Debug)]
@@ -89,17 +104,16 @@ impl DataDirectory {
         self.root.join("site-run")
     }
 
-    /// Notes where the site listens, for `hop admin`, which prints links.
-    pub(crate) fn note_addresses(&self, ssh: SocketAddr, http: SocketAddr) -> Result<(), CommandError> {
-        let path = self.run().join("addresses.json");
-        let text = serde_json::to_vec(&(ssh, http)).map_err(|error| cannot("write", &path, &error.into()))?;
+    /// Notes what `hop admin` wants to know of the site that runs here.
+    pub(crate) fn note(&self, note: &SiteNote) -> Result<(), CommandError> {
+        let path = self.run().join(NOTE);
+        let text = serde_json::to_vec(note).map_err(|error| cannot("write", &path, &error.into()))?;
         std::fs::write(&path, text).map_err(|error| cannot("write", &path, &error))
     }
 
-    /// Where the site listens, or listened last; `None` when that is not noted.
-    pub(crate) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let text = std::fs::read(self.run().join("addresses.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// What was noted of the site that runs here, or ran last; `None` when there is nothing.
+    pub(crate) fn noted(&self) -> Option<SiteNote> {
+        serde_json::from_slice(&std::fs::read(self.run().join(NOTE)).ok()?).ok()
     }
 
     /// Takes the directory for one site.

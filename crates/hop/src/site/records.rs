@@ -23,11 +23,11 @@ pub(crate) async fn open(settings: &Settings, preparation: Preparation) -> Resul
     })
 }
 
-/// What people and `hop admin` do with them.
-pub(crate) fn operations(store: Store) -> Operations {
+/// What people and `hop admin` do with them; `sandbox` says whether projects are kept apart.
+pub(crate) fn operations(store: Store, sandbox: bool) -> Operations {
     let random: Random = Arc::new(fill);
     let passwords = Passwords::new(PasswordCost::default(), &random);
-    Operations::new(store, Arc::new(now), random, Rules::default(), passwords)
+    Operations::new(store, Arc::new(now), random, Rules { sandbox, ..Rules::default() }, passwords)
 }
 
 /// The time.

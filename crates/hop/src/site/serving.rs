@@ -87,7 +87,16 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     let names = names::of(settings, ssh_address, http_address, &host_key_lines)?;
 
     let store = records::open(settings, Preparation::CreateOrMigrate).await?;
-    let operations = records::operations(store.clone());
+    let sandbox = settings.projects.sandbox;
+    if !sandbox && store.accounts().count().await.or_fail(ErrorKind::Unavailable)? > 1 {
+        return Err(CommandError::new(
+            ErrorKind::Config,
+            "this site has several accounts, and without a sandbox \
+             everybody could read everything",
+        )
+        .hint("start it with a sandbox; or use another --data for yourself"));
+    }
+    let operations = records::operations(store.clone(), sandbox);
     let first = first_start::prepare(&operations, &names, &orders.offered_keys).await?;
 
     let now = records::now();

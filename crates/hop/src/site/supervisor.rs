@@ -4,7 +4,7 @@
 //! waits instead of being refused.
 
 use super::announcement::SiteReady;
-use super::data::DataDirectory;
+use super::data::{DataDirectory, SiteNote};
 use super::leash::{self, Orders, Report};
 use super::role::Role;
 use super::settings::Settings;
@@ -74,7 +74,11 @@ impl Supervisor {
             http: bind(settings.http, "--http")?,
         };
         let address = |listener: &TcpListener| listener.local_addr().or_fail(ErrorKind::Unavailable);
-        data.note_addresses(address(&listeners.ssh)?, address(&listeners.http)?)?;
+        data.note(&SiteNote {
+            ssh: address(&listeners.ssh)?,
+            http: address(&listeners.http)?,
+            sandbox: settings.projects.sandbox,
+        })?;
         let program = data.program(&users)?;
         let gateway_host_keys = Vec::new();
         Ok(Self { settings, users, program, offered_keys, gateway_host_keys, listeners, _lock: lock })

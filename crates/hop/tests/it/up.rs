@@ -1,6 +1,6 @@
 //! `hop up`: from nothing to a shell in a project, and everything found again.
 
-use crate::site::{UP, process, role, up};
+use crate::site::{UP, process, role, up, up_with};
 use crate::support::{Home, port_of};
 use nix::sys::signal::{Signal, kill};
 use std::os::unix::fs::PermissionsExt;
@@ -89,6 +89,28 @@ fn root_and_others_start_it_with_and_without_bubblewrap() {
         let walls = String::from_utf8(walls.unwrap().stdout).unwrap();
         assert_eq!(walls.contains("bwrap"), bubblewrap, "{what}, {walls}");
     }
+}
+
+#[test]
+fn without_a_sandbox_there_is_one_account() {
+    let home = Home::new();
+    let mut words = UP.to_vec();
+    words.push("--unsandboxed");
+    let server = up_with(&home, &words);
+    let key = home.path().join(".ssh/id_ed25519");
+    let ended = home.ssh(&key, port_of(&server.announced["ssh"]), "first", "echo in");
+    assert_eq!(ended.stdout, "in\n", "{}", ended.stderr);
+    let added = home.run(&["admin", "account", "add", "ada"]);
+    assert_ne!(added.code, Some(0));
+    assert!(added.stderr.contains("one account only") && added.stderr.contains("hint: "), "{}", added.stderr);
+    drop(server);
+
+    let server = up(&home);
+    assert_eq!(home.run(&["admin", "account", "add", "ada"]).code, Some(0));
+    drop(server);
+    let refused = home.run(&words);
+    assert_eq!(refused.code, Some(78), "{}", refused.stderr);
+    assert!(refused.stderr.contains("several accounts"), "{}", refused.stderr);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hop_portal::operations::{
-    Browser, Denied, InvitationError, MemberError, ProjectError, Rules, SessionError,
+    AccountError, Browser, Denied, InvitationError, MemberError, ProjectError, Rules, SessionError,
 };
 use hop_store::{RevocationSeq, Revoked, Role};
 
@@ -51,6 +51,18 @@ async fn how_many_projects_and_whose_is_a_rule_of_the_site() {
     let error = site.operations.add_project(&by_ada, ada, &title("one"), None).await.unwrap_err();
     assert!(matches!(error, ProjectError::Denied(Denied::SiteRule)), "{error}");
     site.operations.add_project(&by_root, root, &title("one"), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_site_without_a_sandbox_has_one_account() {
+    let site = Site::with_rules(Rules { sandbox: false, ..Rules::default() }).await;
+    let (_, by_root) = site.admin("root").await;
+    let error = site.operations.add_account(&by_root, &name("ada"), false).await.unwrap_err();
+    assert!(matches!(error, AccountError::OneOnly(_)), "{error}");
+    let invited = site.operations.invite(&by_root, None, Duration::from_secs(60)).await.unwrap();
+    let accepted =
+        site.operations.accept_as_new(&visitor(), &invited.token, &name("ada"), &Browser::default()).await;
+    assert!(matches!(accepted, Err(InvitationError::OneOnly(_))), "{accepted:?}");
 }
 
 #[tokio::test]

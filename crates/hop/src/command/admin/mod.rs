@@ -11,7 +11,7 @@ use super::server;
 use crate::cli::admin::{Admin, AdminCommand};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use crate::site::data::DataDirectory;
+use crate::site::data::{DataDirectory, SiteNote};
 use crate::site::names;
 use crate::site::records as site_records;
 use crate::site::settings::Settings;
@@ -59,12 +59,16 @@ impl Desk {
         };
         let data = DataDirectory::find(&settings.data)?;
         settings.data = data.root().to_owned();
-        let (ssh, http) = data.addresses().unwrap_or((settings.ssh, settings.http));
+        let note = data.noted().unwrap_or(SiteNote {
+            ssh: settings.ssh,
+            http: settings.http,
+            sandbox: settings.projects.sandbox,
+        });
         let store = site_records::open(&settings, Preparation::ExpectCurrent).await?;
         Ok(Self {
-            operations: site_records::operations(store),
+            operations: site_records::operations(store, note.sandbox),
             caller: Caller::operator(Through::Command),
-            names: names::of(&settings, ssh, http, &[])?,
+            names: names::of(&settings, note.ssh, note.http, &[])?,
             signer: SignerClient::at(&settings.data.join("run/signer.sock")),
             json: arguments.json,
         })
