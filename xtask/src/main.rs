@@ -43,14 +43,20 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measures `hop endpoint` beside sshd, and the engine alone; writes docs/benchmarks.md
+    /// Measures `hop endpoint` beside sshd, the engine alone, and the gateway; writes docs/benchmarks.md
     Bench {
+        /// Only these chapters, `endpoint` or `gateway`; the others stay on the page as they are
+        #[arg(value_name = "CHAPTER")]
+        chapters: Vec<String>,
         /// Only this measurement, and only printed; may be given several times
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
         /// Rounds of each; the page wants at least seven
         #[arg(long, default_value_t = 7)]
         rounds: usize,
+        /// Two rounds of small files, only printed: to see whether it works
+        #[arg(long)]
+        quick: bool,
     },
     /// Builds the fuzz targets and runs each for some seconds; fails on a crash, a hang or too much memory
     Fuzz {
@@ -72,7 +78,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::run(),
         Task::Test { arguments } => test::run_all(&arguments),
-        Task::Bench { only, rounds } => bench::run_all(&only, rounds),
+        Task::Bench { chapters, only, rounds, quick } => {
+            bench::run_all(&chapters, &only, if quick { 2 } else { rounds }, quick)
+        }
         Task::Check => check::run_all(),
         Task::CheckLayout => check::layout::run_alone(),
         Task::Docs { check } => docs::run(check),

@@ -26,6 +26,8 @@ pub(crate) enum Error {
     Ssh { what: &'static str, source: hop_ssh::Error },
     #[error("the relay: {0}")]
     Relay(hop_ssh::Error),
+    #[error("a session of ours: {0}")]
+    Client(String),
     #[error("{0}")]
     Unexpected(&'static str),
 }

@@ -13,8 +13,24 @@ use crate::error::Error;
 use crate::process;
 use crate::server::{Kind, Running};
 
-/// The size of the large file and of what passes through a forwarding.
-pub(crate) const LARGE: u64 = 1 << 30;
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// The size of the large file and of what passes through a forwarding.
+    pub(crate) large: u64,
+    /// Sessions that are held at a time.
+    pub(crate) sessions: usize,
+    /// Accounts of a large site.
+    pub(crate) accounts: u64,
+}
+
+impl Sizes {
+    /// Those of the page.
+    pub(crate) const WHOLE: Self = Self { large: 1 << 30, sessions: 200, accounts: 100_000 };
+    /// Enough to see whether it works.
+    pub(crate) const QUICK: Self = Self { large: 1 << 26, sessions: 40, accounts: 2000 };
+}
+
 /// What is sent over the long line.
 pub(crate) const LONG_LINE: u64 = 512 << 20;
 /// How many small files there are, and how large each is.
@@ -62,13 +78,18 @@ impl Cipher {
 /// Keys, files and the account; removed when dropped.
 pub(crate) struct Lab {
     pub(crate) hop: PathBuf,
+    /// `hop-relay`.
+    pub(crate) relay: Option<PathBuf>,
+    /// The store's own measurement of a key lookup.
+    pub(crate) lookup: Option<PathBuf>,
+    pub(crate) sizes: Sizes,
     pub(crate) account: Account,
     folder: TempDir,
     in_memory: bool,
 }
 
 impl Lab {
-    pub(crate) fn set_up(hop: &Path) -> Result<Self, Error> {
+    pub(crate) fn set_up(hop: &Path, sizes: Sizes) -> Result<Self, Error> {
         for (program, package) in PROGRAMS {
             if !Path::new(program).exists() {
                 return Err(Error::Missing { program, package });
@@ -84,7 +105,7 @@ impl Lab {
             .map_err(Error::file(folder.path()))?;
         let account = Account::set_up(&folder.path().join("home"))?;
         let hop = hop.canonicalize().map_err(Error::file(hop))?;
-        let lab = Self { hop, account, folder, in_memory };
+        let lab = Self { hop, relay: None, lookup: None, sizes, account, folder, in_memory };
         lab.make_folder("home", true)?;
         lab.make_folder("local", false)?;
         for key in ["host_key", "user_key"] {
@@ -213,7 +234,7 @@ impl Lab {
         let path = self.path("large");
         let mut file = std::fs::File::create(&path).map_err(Error::file(&path))?;
         let block: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        for _ in 0..LARGE >> 20 {
+        for _ in 0..self.sizes.large >> 20 {
             file.write_all(&block).map_err(Error::file(&path))?;
         }
         Ok(())

@@ -4,6 +4,7 @@ mod connect;
 mod echo;
 mod engine;
 mod forward;
+mod gateway;
 mod idle;
 mod long_line;
 mod sftp;
@@ -50,8 +51,20 @@ enum Scale {
     Each(usize),
     /// Walls in seconds, CPU in seconds for 10^9 bytes.
     Bytes(u64),
+    /// The same for the large file's.
+    Large,
     /// Seconds.
     Whole,
+}
+
+impl Scale {
+    /// With what is known of the files.
+    fn of(self, lab: &Lab) -> Self {
+        match self {
+            Self::Large => Self::Bytes(lab.sizes.large),
+            Self::Each(_) | Self::Bytes(_) | Self::Whole => self,
+        }
+    }
 }
 
 /// What a measurement found.
@@ -99,8 +112,41 @@ impl Row {
     }
 }
 
-/// Everything, in the order of the page.
+/// A part of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chapter {
+    /// `hop endpoint` beside sshd, and the engine.
+    Endpoint,
+    /// A gateway beside what it stands between.
+    Gateway,
+}
+
+impl Chapter {
+    pub(crate) const ALL: [Self; 2] = [Self::Endpoint, Self::Gateway];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// What is in it, in the order of the page.
+    pub(crate) fn measurements(self) -> Vec<Measurement> {
+        match self {
+            Self::Endpoint => of_endpoint(),
+            Self::Gateway => gateway::measurements(),
+        }
+    }
+}
+
+/// Everything.
 pub(crate) fn all() -> Vec<Measurement> {
+    Chapter::ALL.iter().flat_map(|chapter| chapter.measurements()).collect()
+}
+
+fn of_endpoint() -> Vec<Measurement> {
     let mut all = vec![connect::measurement()];
     all.extend(stream::measurements());
     all.push(forward::measurement());
@@ -134,7 +180,9 @@ impl Measurement {
                         );
                         Ok(cost)
                     })?;
-                    rows.extend(Figure::ALL.map(|figure| row(figure, cipher, *scale, goals, &ours, &theirs)));
+                    rows.extend(
+                        Figure::ALL.map(|figure| row(figure, cipher, scale.of(lab), goals, &ours, &theirs)),
+                    );
                 }
                 rows
             }
@@ -154,7 +202,7 @@ fn row(
     let (factor, unit) = match (scale, figure) {
         (Scale::Each(count), _) => (1000.0 / count as f64, " ms"),
         (Scale::Bytes(count), Figure::ServerCpu | Figure::ClientCpu) => (1e9 / count as f64, " s/GB"),
-        (Scale::Bytes(_), Figure::Wall) | (Scale::Whole, _) => (1.0, " s"),
+        (Scale::Bytes(_), Figure::Wall) | (Scale::Whole | Scale::Large, _) => (1.0, " s"),
     };
     let scaled = |costs: &[Cost]| costs.iter().map(|cost| figure.of(cost) * factor).collect();
     Row {

@@ -1,31 +1,58 @@
-//! The page: ratios first, then what bounds the misses, then every number.
+//! A chapter of the page: ratios first, then what bounds the misses, then every number. A chapter that is written takes its
+//! own place; whatever else is on the page stays.
 
 use std::fmt::Write;
 
 use crate::figures::{Goal, median, ratio};
 use crate::machine::Machine;
-use crate::measure::{Judged, Outcome, Row};
+use crate::measure::{Chapter, Judged, Outcome, Row};
 
-const HEAD: &str = "\
-| measurement | cipher | figure | hop | sshd | ratio | goal | |
-|---|---|---|---:|---:|---:|---|---|
-";
+/// Titles of the columns that differ: what varies, whose numbers are judged, beside whose.
+fn columns(chapter: Chapter) -> [&'static str; 3] {
+    match chapter {
+        Chapter::Endpoint => ["cipher", "hop", "sshd"],
+        Chapter::Gateway => ["what : beside", "first", "second"],
+    }
+}
 
-/// The whole page.
-pub(crate) fn page(machine: &Machine, rounds: usize, outcomes: &[Outcome]) -> String {
-    let [before, after] = &machine.load;
-    let mut text = format!(
-        "# Benchmarks\n\n\
-         Made by `cargo xtask bench`; do not edit.\n\n\
-         `hop endpoint` beside OpenSSH's sshd: same machine, same OpenSSH client, same cipher, same key exchange \
+fn head(chapter: Chapter) -> String {
+    let [variant, ours, theirs] = columns(chapter);
+    format!(
+        "| measurement | {variant} | figure | {ours} | {theirs} | ratio | goal | |\n\
+         |---|---|---|---:|---:|---:|---|---|\n"
+    )
+}
+
+fn introduction(chapter: Chapter, rounds: usize) -> String {
+    match chapter {
+        Chapter::Endpoint => format!(
+            "## The endpoint beside sshd\n\n`hop endpoint` beside OpenSSH's sshd: same machine, same OpenSSH client, same cipher, same key exchange \
          (curve25519-sha256), same account. The two take turns; {rounds} rounds; numbers are medians, ratios are \
          medians of the ratios within a round. CPU is user and system time of the server and everything that it \
-         started, less what starting and stopping it costs. sshd: UsePAM no, UseDNS no, one ed25519 key.\n\n\
+         started, less what starting and stopping it costs. sshd: UsePAM no, UseDNS no, one ed25519 key."
+        ),
+        Chapter::Gateway => format!(
+            "## Through the gateway\n\nA whole site (`hop serve`) with one project that runs. The same OpenSSH client, \
+             cipher (aes256-gcm) and key exchange (curve25519-sha256) reach the same sandbox, shell and files: through \
+             the gateway, whose second leg is the bare transport; directly, at a `hop endpoint` in the project that \
+             listens by itself; and at that endpoint by `ssh -J` through OpenSSH's sshd. They take turns; {rounds} \
+             rounds; numbers are medians, ratios are medians of the ratios within a round. CPU between is user and \
+             system time of the gateway's process (or the relay's) alone."
+        ),
+    }
+}
+
+/// A chapter.
+pub(crate) fn chapter(chapter: Chapter, machine: &Machine, rounds: usize, outcomes: &[Outcome]) -> String {
+    let [before, after] = &machine.load;
+    let introduction = introduction(chapter, rounds);
+    let mut text = format!(
+        "{introduction}\n\n\
          - machine: {}, {} cores, Linux {}\n\
          - programs: {}, {}; login shell {}; files in memory: {}\n\
          - {}; load average {before} before and {after} after: anything above 2 on two cores means that other \
          programs were disturbing, and that walls say less than CPU\n\n\
-         ## Goals\n\n",
+         ### Goals\n\n",
         machine.processor,
         machine.cores,
         machine.kernel,
@@ -35,29 +62,48 @@ pub(crate) fn page(machine: &Machine, rounds: usize, outcomes: &[Outcome]) -> St
         if machine.in_memory { "yes" } else { "no" },
         machine.date,
     );
-    text += HEAD;
+    text += &head(chapter);
     for outcome in outcomes {
         lines(&mut text, outcome);
     }
-    text += "\n## What is measured\n\n";
+    text += "\n### What is measured\n\n";
     for outcome in outcomes {
         let _ = writeln!(text, "- **{}**: {}", outcome.title, outcome.what);
     }
     misses(&mut text, outcomes);
-    text += "\n## All numbers\n\n<details>\n\n| measurement | cipher | figure | side | values |\n|---|---|---|---|---|\n";
+    let [variant, ours, theirs] = columns(chapter);
+    let _ = writeln!(
+        text,
+        "\n### All numbers\n\n<details>\n\n| measurement | {variant} | figure | side | values |\n|---|---|---|---|---|"
+    );
     for outcome in outcomes {
         for row in &outcome.rows {
-            raw(&mut text, outcome, row, "hop", &row.ours);
-            raw(&mut text, outcome, row, "sshd", &row.theirs);
+            raw(&mut text, outcome, row, ours, &row.ours);
+            raw(&mut text, outcome, row, theirs, &row.theirs);
         }
     }
     text += "\n</details>\n";
     text
 }
 
+/// The page with this chapter in its place, or at the end if it had none.
+pub(crate) fn with_chapter(page: &str, chapter: Chapter, text: &str) -> String {
+    let name = chapter.name();
+    let (begin, end) = (format!("<!-- chapter {name} -->\n"), format!("<!-- end of chapter {name} -->\n"));
+    let whole = format!("{begin}{}\n{end}", text.trim_end());
+    let found = page.split_once(&begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
+        Some((before, after))
+    });
+    match found {
+        Some((before, after)) => format!("{before}{whole}{after}"),
+        None => format!("{}\n\n{whole}", page.trim_end()),
+    }
+}
+
 /// The table alone, for the terminal.
-pub(crate) fn summary(outcomes: &[Outcome]) -> String {
-    let mut text = HEAD.to_owned();
+pub(crate) fn summary(chapter: Chapter, outcomes: &[Outcome]) -> String {
+    let mut text = head(chapter);
     for outcome in outcomes {
         lines(&mut text, outcome);
     }
@@ -91,7 +137,7 @@ fn misses(text: &mut String, outcomes: &[Outcome]) {
     if missed.is_empty() {
         return;
     }
-    *text += "\n## Misses, and what bounds them\n\n";
+    *text += "\n### Misses, and what bounds them\n\n";
     for outcome in missed {
         let bound = if outcome.bound.is_empty() { "not known yet." } else { outcome.bound };
         let _ = writeln!(text, "- **{}**: {bound}", outcome.title);
@@ -129,6 +175,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_chapter_takes_its_place_and_no_other() {
+        let page = "# Benchmarks\n\nkept\n\n<!-- chapter endpoint -->\nold\n<!-- end of chapter endpoint -->\n\ntail\n";
+        let page = with_chapter(page, Chapter::Gateway, "first\n");
+        let page = with_chapter(&page, Chapter::Endpoint, "new\n");
+        let page = with_chapter(&page, Chapter::Gateway, "second\n\n");
+        assert_eq!(
+            page,
+            "# Benchmarks\n\nkept\n\n<!-- chapter endpoint -->\nnew\n<!-- end of chapter endpoint -->\n\ntail\n\n\
+             <!-- chapter gateway -->\nsecond\n<!-- end of chapter gateway -->\n"
+        );
+    }
+
+    #[test]
     fn a_miss_is_listed_as_a_miss() {
         let row = |goal, ours: f64| Row {
             variant: "aes256-gcm".into(),
@@ -145,7 +204,7 @@ mod tests {
             bound: "the client",
             rows: vec![row(Goal::AtMost(0.5), 1.0), row(Goal::AtMost(0.4), 1.0)],
         };
-        let text = summary(std::slice::from_ref(&outcome));
+        let text = summary(Chapter::Endpoint, std::slice::from_ref(&outcome));
         assert!(text.contains("| 1.00 s | 2.00 s | 0.500 | ≤ 0.5 | met |"), "{text}");
         assert!(text.contains("| ≤ 0.4 | **missed** |"), "{text}");
         let mut listed = String::new();

@@ -45,6 +45,24 @@ pub(crate) fn children_cpu() -> Result<f64, Error> {
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
+/// Processor time, user and system, in seconds, that one running process has used so far.
+pub(crate) fn clock(process: u32) -> Result<f64, Error> {
+    let cannot = |errno: Errno| Error::System { what: "reading a process's clock", source: errno.into() };
+    let process = i32::try_from(process).map_err(|_| Error::Unexpected("a process id out of range"))?;
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(process)).map_err(cannot)?;
+    let time = clock.now().map_err(cannot)?;
+    Ok(time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)
+}
+
+/// Sends a process a signal.
+pub(crate) fn signal(process: u32, signal: rustix::process::Signal) -> Result<(), Error> {
+    let Some(pid) = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw) else {
+        return Ok(());
+    };
+    rustix::process::kill_process(pid, signal)
+        .map_err(|errno| Error::system("stopping a program")(errno.into()))
+}
+
 /// Makes orphans below us our children: the part of an sshd that works for the user outlives its parent by a moment, and
 /// its time would be lost to init.
 pub(crate) fn adopt_orphans() -> Result<(), Error> {
@@ -123,6 +141,7 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(children_cpu().unwrap() > before);
+        assert!(clock(std::process::id()).unwrap() > 0.0);
     }
 
     #[test]

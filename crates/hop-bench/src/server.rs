@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::lab::Lab;
-use crate::process::{children_cpu, collect_orphans, descendants};
+use crate::process::{self, children_cpu, collect_orphans, descendants};
 
 /// How long a server may take to begin, and its sessions to be gone after the client is.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -138,11 +138,15 @@ impl Running {
         Ok(children_cpu()? - before)
     }
 
+    /// Stops it while other children of ours go on.
+    pub(crate) fn stop_alone(mut self) -> Result<(), Error> {
+        self.settle()?;
+        self.end(Signal::TERM)
+    }
+
     fn end(&mut self, signal: Signal) -> Result<(), Error> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, signal).map_err(|errno| Error::system("stopping a server")(errno.into()))?;
-        }
+        process::signal(child.id(), signal)?;
         child.wait().map_err(Error::system("waiting for a server"))?;
         if let Some(listener) = self.listener.take() {
             // Its own panic was reported when it happened.

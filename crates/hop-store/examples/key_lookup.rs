@@ -1,6 +1,6 @@
 //! What a gateway's question at a login costs, by the number of accounts: `cargo run --release -p hop-store --example
-//! key_lookup -- [ACCOUNTS…]` (default 100, 10,000 and 100,000), on SQLite and on a PostgreSQL of its own. Each account
-//! has three keys and is a member of one project of ten. Nothing is asserted; the figures are printed.
+//! key_lookup -- [--sqlite-only] [ACCOUNTS…]` (default 100, 10,000 and 100,000), on SQLite and on a PostgreSQL of its own.
+//! Each account has three keys and is a member of one project of ten. Nothing is asserted; the figures are printed.
 #![expect(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -31,11 +31,13 @@ enum Raw {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut sizes: Vec<u64> = std::env::args().skip(1).map(|text| text.parse().unwrap()).collect();
+    let mut words = std::env::args().skip(1).peekable();
+    let sqlite_only = words.next_if(|word| word == "--sqlite-only").is_some();
+    let mut sizes: Vec<u64> = words.map(|text| text.parse().unwrap()).collect();
     if sizes.is_empty() {
         sizes = vec![100, 10_000, 100_000];
     }
-    let server = Postgres::shared();
+    let server = (!sqlite_only).then(Postgres::shared);
     println!("| database | accounts | keys | question | median µs | 95 % µs |");
     println!("|---|---|---|---|---|---|");
     for accounts in sizes {
@@ -47,6 +49,7 @@ async fn main() {
         let url = format!("sqlite://{}", path.display());
         fill(Raw::Sqlite(SqliteConnection::connect(&url).await.unwrap()), accounts).await;
         measure("SQLite", &store, accounts).await;
+        let Some(server) = &server else { continue };
 
         let database = format!("lookup_{}_{accounts}", std::process::id());
         let mut admin = PgConnection::connect(&server.url("postgres")).await.unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use super::{Measurement, Scale, Work, timed};
 use crate::error::Error;
 use crate::figures::{Figure, Goal};
-use crate::lab::{Cipher, LARGE, Lab};
+use crate::lab::{Cipher, Lab};
 use crate::server::{Kind, Running};
 
 pub(super) fn measurement() -> Measurement {
@@ -19,12 +19,13 @@ pub(super) fn measurement() -> Measurement {
         bound: "three programs on two cores: the source, the server (TCP over loopback twice: receiving, sending and \
                 the wake-ups of both are 70 % of its time, AES 11 %, our own copies 8 %) and the client, which decrypts \
                 and copies to a socket. Larger reads and turns changed nothing that could be measured.",
-        work: Work::Compared { run, scale: Scale::Bytes(LARGE), goals: &[(Figure::Wall, Goal::AtMost(0.6))] },
+        work: Work::Compared { run, scale: Scale::Large, goals: &[(Figure::Wall, Goal::AtMost(0.6))] },
     }
 }
 
 fn run(lab: &Lab, _: Kind, cipher: Cipher, server: &Running) -> Result<f64, Error> {
-    let source = start_source()?;
+    let wanted = lab.sizes.large;
+    let source = start_source(wanted)?;
     lab.remove("forward")?;
     let near = lab.path("forward");
     let mut command = lab.client("ssh", server, cipher)?;
@@ -47,7 +48,7 @@ fn run(lab: &Lab, _: Kind, cipher: Cipher, server: &Running) -> Result<f64, Erro
         while let count @ 1.. = stream.read(&mut room).map_err(Error::system("reading from a forwarding"))? {
             got += count as u64;
         }
-        if got == LARGE { Ok(()) } else { Err(Error::Short { what: "a forwarding", wanted: LARGE, got }) }
+        if got == wanted { Ok(()) } else { Err(Error::Short { what: "a forwarding", wanted, got }) }
     })
 }
 
@@ -62,14 +63,14 @@ impl Drop for Client {
     }
 }
 
-/// Sends [`LARGE`] bytes to the one who connects.
-fn start_source() -> Result<SocketAddr, Error> {
+/// Sends so many bytes to the one who connects.
+fn start_source(size: u64) -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::system("listening"))?;
     let address = listener.local_addr().map_err(Error::system("listening"))?;
     std::thread::spawn(move || {
         let Ok((mut stream, _)) = listener.accept() else { return };
         let block = vec![7; 256 * 1024];
-        for _ in 0..LARGE / block.len() as u64 {
+        for _ in 0..size / block.len() as u64 {
             // The reader notices what it did not get.
             if stream.write_all(&block).is_err() {
                 return;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::{Measurement, Scale, Work, timed};
 use crate::error::Error;
 use crate::figures::{Figure, Goal};
-use crate::lab::{Cipher, LARGE, Lab, SMALL_FILES};
+use crate::lab::{Cipher, Lab, SMALL_FILES};
 use crate::process::finish;
 use crate::server::{Kind, Running};
 
@@ -16,7 +16,7 @@ const CLIENT_BOUND: &str = "the client: it asks for 32 KiB at a time and waits b
 
 pub(super) fn measurements() -> [Measurement; 4] {
     let measurement = |name, title, what, work| Measurement { name, title, what, bound: CLIENT_BOUND, work };
-    let large = Scale::Bytes(LARGE);
+    let large = Scale::Large;
     [
         measurement(
             "get",
@@ -94,7 +94,8 @@ fn sftp(lab: &Lab, cipher: Cipher, server: &Running, batch: &str) -> Result<f64,
 fn check(lab: &Lab, name: &str) -> Result<(), Error> {
     let path = lab.path(name);
     let got = std::fs::metadata(&path).map_err(Error::file(&path))?.len();
-    if got == LARGE { Ok(()) } else { Err(Error::Short { what: "sftp", wanted: LARGE, got }) }
+    let wanted = lab.sizes.large;
+    if got == wanted { Ok(()) } else { Err(Error::Short { what: "sftp", wanted, got }) }
 }
 
 fn count(lab: &Lab, name: &str) -> Result<(), Error> {

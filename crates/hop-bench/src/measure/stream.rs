@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::{Measurement, Scale, Work, timed};
 use crate::error::Error;
 use crate::figures::{Figure, Goal};
-use crate::lab::{Cipher, LARGE, Lab};
+use crate::lab::{Cipher, Lab};
 use crate::process::finish;
 use crate::server::{Kind, Running};
 
@@ -25,7 +25,7 @@ pub(super) fn measurements() -> [Measurement; 2] {
                     than before. On a busy machine sshd waits less in idle cores, and the ratio is worse.",
             work: Work::Compared {
                 run: download,
-                scale: Scale::Bytes(LARGE),
+                scale: Scale::Large,
                 goals: &[(Figure::Wall, Goal::AtMost(0.65)), (Figure::ServerCpu, Goal::AtMost(0.6))],
             },
         },
@@ -36,7 +36,7 @@ pub(super) fn measurements() -> [Measurement; 2] {
             bound: "the client, which reads, encrypts and writes 16 to 32 KiB at a time.",
             work: Work::Compared {
                 run: upload,
-                scale: Scale::Bytes(LARGE),
+                scale: Scale::Large,
                 goals: &[(Figure::Wall, Goal::AtMost(0.9)), (Figure::ServerCpu, Goal::AtMost(0.6))],
             },
         },
