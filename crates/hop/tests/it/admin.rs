@@ -10,9 +10,7 @@ fn admin(home: &Home, words: &[&str]) -> Ended {
 
 /// The documents that a command printed.
 fn documents(home: &Home, words: &[&str]) -> Vec<Value> {
-    let ended = admin(home, &[words, &["--json"]].concat());
-    assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.stderr);
-    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    home.documents(&[&["admin"], words].concat())
 }
 
 #[test]

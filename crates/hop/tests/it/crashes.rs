@@ -14,9 +14,7 @@ const SERVE: [&str; 4] = ["serve", "--config", "site.toml", "--json"];
 
 /// The documents that `hop admin --config` printed.
 fn admin(home: &Home, words: &[&str]) -> Vec<Value> {
-    let ended = home.run(&[&["admin", "--config", "site.toml", "--json"], words].concat());
-    assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.stderr);
-    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    home.documents(&[&["admin", "--config", "site.toml"], words].concat())
 }
 
 fn names(accounts: &[Value]) -> Vec<&str> {

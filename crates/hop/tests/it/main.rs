@@ -1,9 +1,16 @@
 //! The command line as a person or a script meets it: exit code, standard output, standard error.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails"
+)]
 
 mod admin;
 mod browser;
 mod crashes;
+mod endings;
 mod endpoint;
 mod errors;
 mod processes;
@@ -11,3 +18,4 @@ mod session;
 mod site;
 mod support;
 mod up;
+mod visitor;

@@ -1,19 +1,22 @@
 //! A client that stays connected while a test does something else.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What was said, and when.
+type Line = (Instant, String);
+
 /// A running client; killed at the end.
 pub(crate) struct Session {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-    errors: Receiver<(Instant, String)>,
+    output: Receiver<Line>,
+    errors: Receiver<Line>,
 }
 
 /// How a client ended.
@@ -31,15 +34,7 @@ impl Session {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (lines, errors) = channel();
-        let said = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in said.lines().map_while(Result::ok) {
-                // Nobody listens any more when the test has ended.
-                let _ = lines.send((Instant::now(), line));
-            }
-        });
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let (output, errors) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
         Self { input: child.stdin.take(), child, output, errors }
     }
 
@@ -67,9 +62,10 @@ impl Session {
 
     /// Reads a line.
     pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        match self.output.recv_timeout(PATIENCE) {
+            Ok((_, line)) => line.trim_end().to_owned(),
+            Err(error) => panic!("no line ({error}): {:?}", self.errors.try_iter().collect::<Vec<_>>()),
+        }
     }
 
     /// Waits for a line on standard error with these words.
@@ -86,6 +82,10 @@ impl Session {
 
     pub(crate) fn is_open(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn process(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
     /// Waits for the client's own end.
@@ -105,6 +105,24 @@ impl Session {
         let code = self.child.wait().unwrap().code();
         Over { code, said, at }
     }
+}
+
+/// Reads lines as they come; at most a few wait, so that who floods is held up.
+fn lines(from: impl Read + Send + 'static) -> Receiver<Line> {
+    let (sender, lines) = sync_channel(64);
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.by_ref().take(1 << 16).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            // The test has ended.
+            if sender.send((Instant::now(), text)).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    lines
 }
 
 impl Drop for Session {

@@ -104,17 +104,29 @@ impl Home {
 
     /// ssh with further words, not started yet.
     pub(crate) fn ssh_command(&self, key: &Path, port: u16, words: &[&str]) -> Command {
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+        self.client_command("ssh", key, &[&["-F", "none", "-p", &port.to_string()], words].concat())
+    }
+
+    /// A program of OpenSSH's that logs in with this key and asks nobody.
+    pub(crate) fn client_command(&self, program: &str, key: &Path, words: &[&str]) -> Command {
+        let mut client = Command::new(program);
+        client
+            .args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
             .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", self.path().join("known_hosts").display()))
             .arg("-i")
             .arg(key)
-            .args(["-p", &port.to_string()])
             .args(words)
             .stdin(Stdio::null());
-        ssh
+        client
+    }
+
+    /// The documents that `hop … --json` printed.
+    pub(crate) fn documents(&self, words: &[&str]) -> Vec<serde_json::Value> {
+        let ended = self.run(&[words, &["--json"]].concat());
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.stderr);
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
