@@ -70,7 +70,17 @@ impl Client {
         limits: Limits,
         config: ClientConfig,
     ) -> Result<Self, LoginError> {
-        let key = load_private_key(key, None)?;
+        Self::log_in_by(address, user, Arc::new(load_private_key(key, None)?), limits, config).await
+    }
+
+    /// The same with a key that is at hand.
+    pub async fn log_in_by(
+        address: SocketAddr,
+        user: &str,
+        key: Arc<PrivateKey>,
+        limits: Limits,
+        config: ClientConfig,
+    ) -> Result<Self, LoginError> {
         let start = async {
             let stream = TcpStream::connect(address).await?;
             prepare_tcp(&stream)?;
@@ -84,6 +94,11 @@ impl Client {
             }
             Err(error) => Err(LoginError::Ssh { address, user: user.to_owned(), error }),
         }
+    }
+
+    /// Whether neither side has ended the connection.
+    pub fn is_open(&self) -> bool {
+        self.connection.ended().is_none()
     }
 
     /// Starts a command on a channel of its own.
@@ -115,7 +130,7 @@ pub async fn exit_status(channel: &Channel) -> Option<u32> {
 }
 
 /// Signs with one key and answers nothing.
-pub(crate) struct Signer(pub(crate) PrivateKey);
+pub(crate) struct Signer(pub(crate) Arc<PrivateKey>);
 
 impl Answers for Signer {
     async fn sign(

@@ -29,6 +29,45 @@ impl Memory {
     }
 }
 
+/// What a process holds of the machine's memory, in bytes, as `/proc/PID/smaps_rollup` tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Resident, shared pages counted in full.
+    pub resident: u64,
+    /// Resident, each shared page counted by the number of processes that share it: shares can be added up.
+    pub proportional: u64,
+    /// What would be free if it ended.
+    pub private: u64,
+}
+
+impl Share {
+    /// That of the process with this id. Needs its user, or root.
+    pub fn of(process: u32) -> io::Result<Self> {
+        let rollup = std::fs::read_to_string(entry(process, "smaps_rollup"))?;
+        let field = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+        };
+        Ok(Self {
+            resident: field("Rss:"),
+            proportional: field("Pss:"),
+            private: field("Private_Clean:") + field("Private_Dirty:"),
+        })
+    }
+}
+
+impl std::ops::Add for Share {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            resident: self.resident + other.resident,
+            proportional: self.proportional + other.proportional,
+            private: self.private + other.private,
+        }
+    }
+}
+
 /// Forgets the peak so far: it counts from now on.
 pub fn reset_peak(process: u32) -> io::Result<()> {
     // proc(5): 5 resets the peak resident set size to the present one.
@@ -61,5 +100,8 @@ mod tests {
         reset_peak(own).unwrap();
         assert!(Memory::of(own).unwrap().peak < after.peak);
         assert!(descriptors(own).unwrap() >= 3);
+        let share = Share::of(own).unwrap();
+        assert!(share.private > 0 && share.private <= share.resident, "{share:?}");
+        assert!(share.proportional <= share.resident, "{share:?}");
     }
 }

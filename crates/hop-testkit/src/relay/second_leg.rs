@@ -45,7 +45,7 @@ pub(super) async fn open(config: &RelayConfig, near: &Near<'_>) -> Result<Second
                 let stream = TcpStream::connect(address).await?;
                 prepare_tcp(&stream)?;
                 let login = ClientLogin::connect(stream, client).await?;
-                login.authenticate(user, [offer], &mut Signer(key)).await
+                login.authenticate(user, [offer], &mut Signer(key.into())).await
             };
             let (stream, transport) = log_in.await.map_err(RelayError::Target)?;
             Ok(SecondLeg::Ssh(stream, Box::new(transport)))

@@ -6,7 +6,7 @@ use super::{keeper, serving, signer};
 use crate::command::server;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -76,6 +76,7 @@ fn obey(role: Role) -> Result<(), Unready> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_fail(ErrorKind::Internal)
         .map_err(alone)?;
+    raise_open_files();
     let leash = Leash::on_stdin().map_err(alone)?;
     let (orders, descriptors) = leash.orders().map_err(alone)?;
     if orders.role != role {
@@ -91,6 +92,16 @@ fn obey(role: Role) -> Result<(), Unready> {
         Role::Keeper => runtime.block_on(keeper::run(orders, descriptors, leash)),
         Role::Signer => runtime.block_on(signer::run(orders, descriptors, leash)),
         Role::Site => runtime.block_on(serving::run(orders, descriptors, leash)),
+    }
+}
+
+/// A session takes two descriptors and a running project some in the keeper: the usual soft limit of 1024, there for
+/// programs that use select(2), would be a site's. Projects' processes get a limit of their own.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files is not raised");
     }
 }
 

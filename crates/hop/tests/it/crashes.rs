@@ -103,7 +103,7 @@ fn postgresql_is_killed_and_comes_back() {
 }
 
 /// The processes that began, however indirectly, with this one.
-fn descendants(of: Pid) -> Vec<Pid> {
+pub(crate) fn descendants(of: Pid) -> Vec<Pid> {
     let output = Command::new("pgrep").args(["-P", &of.to_string()]).output().unwrap();
     let children = String::from_utf8(output.stdout).unwrap();
     let children = children.lines().map(|line| Pid::from_raw(line.parse().unwrap()));
@@ -111,7 +111,7 @@ fn descendants(of: Pid) -> Vec<Pid> {
 }
 
 /// The processes of projects' endpoints.
-fn endpoints(keeper: Pid) -> Vec<Pid> {
+pub(crate) fn endpoints(keeper: Pid) -> Vec<Pid> {
     let is_endpoint = |process: &Pid| {
         let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         let mut words = words.split(|byte| *byte == 0);

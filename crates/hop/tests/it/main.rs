@@ -13,6 +13,7 @@ mod crashes;
 mod endings;
 mod endpoint;
 mod errors;
+mod load;
 mod processes;
 mod session;
 mod site;
