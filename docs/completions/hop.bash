@@ -34,6 +34,9 @@ _hop() {
             hop,man)
                 cmd="hop__subcmd__man"
                 ;;
+            hop,proxy)
+                cmd="hop__subcmd__proxy"
+                ;;
             hop,proxy-port)
                 cmd="hop__subcmd__proxy__subcmd__port"
                 ;;
@@ -433,6 +436,9 @@ _hop() {
             hop__subcmd__help,man)
                 cmd="hop__subcmd__help__subcmd__man"
                 ;;
+            hop__subcmd__help,proxy)
+                cmd="hop__subcmd__help__subcmd__proxy"
+                ;;
             hop__subcmd__help,proxy-port)
                 cmd="hop__subcmd__help__subcmd__proxy__subcmd__port"
                 ;;
@@ -569,7 +575,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin endpoint sftp-server completions man role door proxy-port walls help"
+            opts="-h -V --help --version up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2735,7 +2741,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__endpoint)
-            opts="-h --listen --unix --stdio --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --json --help"
+            opts="-h --listen --unix --websocket --path --stdio --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --inherit-env --attended --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2746,6 +2752,14 @@ _hop() {
                     return 0
                     ;;
                 --unix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --websocket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2813,7 +2827,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help)
-            opts="up serve admin endpoint sftp-server completions man role door proxy-port walls help"
+            opts="up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3428,6 +3442,20 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__help__subcmd__proxy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__help__subcmd__proxy__subcmd__port)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -3519,6 +3547,36 @@ _hop() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__proxy)
+            opts="-h --token-file --token-env --ca-file --connect-timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -31,6 +31,7 @@ complete -c hop -n "__fish_hop_needs_command" -f -a "serve" -d 'Start a site as 
 complete -c hop -n "__fish_hop_needs_command" -f -a "admin" -d 'Run a site from a shell: accounts, invitations, projects, members, keys, sessions, audit'
 complete -c hop -n "__fish_hop_needs_command" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
 complete -c hop -n "__fish_hop_needs_command" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
+complete -c hop -n "__fish_hop_needs_command" -f -a "proxy" -d 'Connect ssh through a WebSocket: the ProxyCommand for SSH behind a JupyterHub or a site\'s web address'
 complete -c hop -n "__fish_hop_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c hop -n "__fish_hop_needs_command" -f -a "man" -d 'Write the manual pages into a directory'
 complete -c hop -n "__fish_hop_needs_command" -f -a "role" -d 'One process of a site; started by hop up and hop serve, never by hand'
@@ -142,12 +143,14 @@ complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcomman
 complete -c hop -n "__fish_hop_using_subcommand admin; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l listen -d 'Listen on this address and port; port 0 takes any free one; may be given several times' -r
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l unix -d 'Listen on a Unix socket that only this user can connect to' -r -F
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l websocket -d 'Take WebSockets on this address, or at unix:PATH, with SSH in their binary frames; may be given several times' -r
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l path -d 'Path at which WebSockets are taken' -r
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l host-key -d 'Private host key; FILE-cert.pub beside it is its certificate; made and kept when none is given' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l host-key-dir -d 'Where host keys are kept that are made here [default: ~/.local/share/hop/host-keys]' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l authorized-keys -d 'Who may log in, in the format of sshd' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l trusted-user-ca -d 'CA whose user certificates are accepted; one public key in a line' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l revoked-keys -d 'Revoked keys and certificates: a KRL or a list of public keys' -r -F
-complete -c hop -n "__fish_hop_using_subcommand endpoint" -l user -d 'Name that may be logged in as; all mean the same account [default: this user\'s name]' -r
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l user -d 'Name that may be logged in as, "*" for any; all mean the same account [default: this user\'s name]' -r
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l algorithms -d 'Which algorithms are offered' -r -f -a "default\t'What no current audit objects to'
 compatible\t'Also ECDH and ECDSA on NIST curves and plain HMAC-SHA2, for older peers'"
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l login-grace-time -d 'Time for logging in' -r
@@ -161,25 +164,33 @@ clientspecified\t'The address that the client asks for'
 yes\t'All addresses'"
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l stdio -d 'Serve one connection on standard input and output'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l site -d 'Standard input is a listening Unix socket of the site that started this process; its gateway authenticates and vouches for whoever comes'
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l inherit-env -d 'Sessions get this process\'s whole environment, HOME and SHELL included, not only PATH, TZ, LANG and proxies'
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l attended -d 'For a program that starts this one: end with standard input, print a line of JSON when channel data went by'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l json -d 'Print one line of JSON that says where it listens, instead of text'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-file -d 'File with the token; nobody else may be able to read it' -r -F
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-env -d 'Environment variable with the token, where no file is given' -r
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l ca-file -d 'CA certificates (PEM) to trust beside the system\'s' -r -F
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l connect-timeout -d 'Time for connecting' -r
+complete -c hop -n "__fish_hop_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand man" -s h -l help -d 'Print help'
 complete -c hop -n "__fish_hop_using_subcommand role" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand door" -s h -l help -d 'Print help'
 complete -c hop -n "__fish_hop_using_subcommand proxy-port" -s h -l help -d 'Print help'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "up" -d 'Start a whole site: SSH gateway, web pages, projects; and print how to get in'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "serve" -d 'Start a site as its settings file says'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "admin" -d 'Run a site from a shell: accounts, invitations, projects, members, keys, sessions, audit'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "completions" -d 'Print completions for a shell'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "man" -d 'Write the manual pages into a directory'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "role" -d 'One process of a site; started by hop up and hop serve, never by hand'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "door"
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "proxy-port" -d 'Leads a project\'s proxy port to the site\'s socket; started by the keeper, never by hand'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "walls" -d 'Runs a program behind a project\'s walls; started by the keeper, never by hand'
-complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server completions man role door proxy-port walls help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "up" -d 'Start a whole site: SSH gateway, web pages, projects; and print how to get in'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "serve" -d 'Start a site as its settings file says'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "admin" -d 'Run a site from a shell: accounts, invitations, projects, members, keys, sessions, audit'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "endpoint" -d 'Serve SSH for one environment: shell, commands, SFTP, forwardings'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "sftp-server" -d 'Serve SFTP on standard input and output, as OpenSSH\'s sftp-server'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "proxy" -d 'Connect ssh through a WebSocket: the ProxyCommand for SSH behind a JupyterHub or a site\'s web address'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "completions" -d 'Print completions for a shell'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "man" -d 'Write the manual pages into a directory'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "role" -d 'One process of a site; started by hop up and hop serve, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "door"
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "proxy-port" -d 'Leads a project\'s proxy port to the site\'s socket; started by the keeper, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "walls" -d 'Runs a program behind a project\'s walls; started by the keeper, never by hand'
+complete -c hop -n "__fish_hop_using_subcommand help; and not __fish_seen_subcommand_from up serve admin endpoint sftp-server proxy completions man role door proxy-port walls help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "account" -d 'People who can sign in'
 complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "invitation" -d 'Links by which people get an account, perhaps with a project'
 complete -c hop -n "__fish_hop_using_subcommand help; and __fish_seen_subcommand_from admin" -f -a "project" -d 'What people log in to'

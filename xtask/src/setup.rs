@@ -13,6 +13,7 @@ pub(crate) fn run() -> Result<(), Error> {
     debian::install()?;
     registry::python()?;
     registry::npm()?;
+    registry::hub()?;
     trixie::unpack()
 }
 

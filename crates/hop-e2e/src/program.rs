@@ -136,6 +136,21 @@ pub fn python_program(name: &str) -> PathBuf {
     from_setup(&format!("venv/bin/{name}"), &format!("the PyPI package {name}"))
 }
 
+/// A program of the Python environment that has a JupyterHub, and clients for WebSockets.
+#[must_use]
+pub fn hub_program(name: &str) -> PathBuf {
+    from_setup(
+        &format!("hub/venv/bin/{name}"),
+        "the PyPI packages of crates/hop-e2e/peers/hub/requirements.txt",
+    )
+}
+
+/// JupyterHub's proxy.
+#[must_use]
+pub fn hub_proxy() -> PathBuf {
+    from_setup("hub/npm/node_modules/.bin/configurable-http-proxy", "the npm package configurable-http-proxy")
+}
+
 /// The folder whose `node_modules` holds the npm peers.
 #[must_use]
 pub fn node_folder() -> PathBuf {

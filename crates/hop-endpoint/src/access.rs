@@ -20,10 +20,13 @@ use hop_ssh::USER_SIGNATURES;
 /// Larger files are a mistake; a revocation list with a million serials takes about 8 MiB.
 const MAX_FILE: u64 = 32 * 1024 * 1024;
 
+/// In place of a name: the client may give any.
+pub const ANY_USER: &str = "*";
+
 /// The rules of one endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Names that may be logged in as; all of them mean the one account that the endpoint runs as.
+    /// Names that may be logged in as, or [`ANY_USER`]; all of them mean the one account that the endpoint runs as.
     pub users: Vec<String>,
     /// authorized_keys files.
     pub authorized_keys: Vec<PathBuf>,
@@ -171,7 +174,7 @@ impl Access {
     /// name is.
     pub fn judge(&self, applicant: &Applicant<'_>) -> Result<Admission, Denied> {
         let verdict = self.judge_key(applicant);
-        if !self.users.iter().any(|user| user == applicant.user) {
+        if !self.users.iter().any(|user| user == applicant.user || user == ANY_USER) {
             return Err(Denied::UnknownUser(applicant.user.to_owned()));
         }
         verdict

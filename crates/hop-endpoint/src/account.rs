@@ -83,6 +83,17 @@ impl Account {
         }
     }
 
+    /// The same with what the hints say about home and shell, where they say something: for a server whose starter
+    /// has chosen another home than the user database, as notebooks' spawners do.
+    #[must_use]
+    pub fn with(self, hints: &AccountHints) -> Self {
+        Self {
+            home: usable_path(hints.home.clone()).unwrap_or(self.home),
+            shell: usable_path(hints.shell.clone()).unwrap_or(self.shell),
+            ..self
+        }
+    }
+
     /// Last component of the shell's path: what `argv[0]` is made of.
     pub fn shell_name(&self) -> &OsStr {
         self.shell.file_name().unwrap_or(self.shell.as_os_str())

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::clock::Clock;
 use crate::environment::SiteEnvironment;
 use crate::forward::GatewayPorts;
-use crate::limits::Limits;
+use crate::limits::{ChannelActivity, Limits};
 
 /// Configuration of one endpoint, shared by all its connections.
 #[derive(Debug, Clone)]
@@ -35,4 +35,6 @@ pub struct EndpointConfig {
     pub limits: Limits,
     /// For expiry dates.
     pub clock: Clock,
+    /// Told of channel data.
+    pub activity: ChannelActivity,
 }

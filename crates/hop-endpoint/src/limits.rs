@@ -119,22 +119,44 @@ impl Drop for Queued<'_> {
     }
 }
 
+/// Whether channel data goes by on any connection of an endpoint: for whoever stops what nobody uses. Clones share it.
+/// Keepalives, pings and logins do not count.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelActivity(Arc<AtomicU64>);
+
+impl ChannelActivity {
+    /// A number that changes when data goes by.
+    pub fn mark(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// When a connection last carried channel data, shared by everything that moves such data.
 #[derive(Debug)]
 pub struct Activity {
     start: Instant,
     /// Milliseconds after `start`.
     last: AtomicU64,
+    /// Of all connections.
+    all: ChannelActivity,
 }
 
 impl Activity {
     /// A connection that was active just now.
     pub fn start() -> Self {
-        Self { start: Instant::now(), last: AtomicU64::new(0) }
+        Self { start: Instant::now(), last: AtomicU64::new(0), all: ChannelActivity::default() }
+    }
+
+    /// Counts into this, too.
+    #[must_use]
+    pub(crate) fn counted_by(mut self, all: &ChannelActivity) -> Self {
+        self.all = all.clone();
+        self
     }
 
     /// Channel data went by.
     pub fn touch(&self) {
+        self.all.0.fetch_add(1, Ordering::Relaxed);
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! Where connections come from: TCP, a Unix socket, or the standard input and output of this process.
+//! Where connections come from: TCP, a Unix socket, a WebSocket on either, or the standard input and output of this
+//! process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +8,9 @@ use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixS
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use hop_link::{Door, Keepalive, WebSocket};
 use hop_ssh::driver::{QuickAck, prepare_tcp};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{getpeername, getsockname};
@@ -22,6 +25,8 @@ use crate::socket::{UnixSocketFile, listen_tcp, recover};
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
+    /// Where clients must ask for a WebSocket first.
+    door: Option<Door>,
 }
 
 #[derive(Debug)]
@@ -74,14 +79,14 @@ impl Listener {
     pub fn tcp(address: SocketAddr) -> Result<Self, BindError> {
         let listener = listen_tcp(address);
         let listener = listener.map_err(|source| BindError { place: address.to_string(), source })?;
-        Ok(Self { socket: Socket::Tcp(listener) })
+        Ok(Self { socket: Socket::Tcp(listener), door: None })
     }
 
     /// Listens on a Unix socket that only this user can connect to.
     pub fn unix(path: &Path) -> Result<Self, BindError> {
         let file = UnixSocketFile::bind(path);
         let file = file.map_err(|source| BindError { place: path.display().to_string(), source })?;
-        Ok(Self { socket: Socket::Unix(file) })
+        Ok(Self { socket: Socket::Unix(file), door: None })
     }
 
     /// Takes a Unix listener that the site which started this process has made. What connects there is the
@@ -94,7 +99,19 @@ impl Listener {
         let listener = register(listener);
         let listener =
             listener.map_err(|source| BindError { place: "the inherited socket".into(), source })?;
-        Ok(Self { socket: Socket::Inherited(listener) })
+        Ok(Self { socket: Socket::Inherited(listener), door: None })
+    }
+
+    /// Takes WebSockets only, at this path; SSH is in their binary frames.
+    #[must_use]
+    pub fn websocket(mut self, path: &str) -> Self {
+        self.door = Some(Door { path: Some(path.to_owned()) });
+        self
+    }
+
+    /// The path at which WebSockets are taken, if they are.
+    pub fn websocket_path(&self) -> Option<&str> {
+        self.door.as_ref()?.path.as_deref()
     }
 
     /// What it is bound to.
@@ -113,6 +130,14 @@ impl Listener {
 
     /// The next connection. Cancel-safe.
     pub async fn accept(&self) -> io::Result<Incoming> {
+        let carrier = self.accept_bare().await?;
+        Ok(match &self.door {
+            None => carrier,
+            Some(door) => Incoming::WebSocket { carrier: Box::new(carrier), door: door.clone() },
+        })
+    }
+
+    async fn accept_bare(&self) -> io::Result<Incoming> {
         loop {
             let accepted = match &self.socket {
                 Socket::Tcp(listener) => match listener.accept().await {
@@ -149,6 +174,13 @@ pub enum Incoming {
     Site(StdUnixStream),
     /// Standard input and output.
     Stdio,
+    /// One of these, on which a WebSocket is to be asked for.
+    WebSocket {
+        /// The connection itself.
+        carrier: Box<Incoming>,
+        /// Where.
+        door: Door,
+    },
 }
 
 /// Standard input and output cannot carry a connection.
@@ -163,7 +195,15 @@ pub enum StdioError {
 }
 
 impl Incoming {
-    /// Registers the connection with the runtime of this thread.
+    /// Where a WebSocket is to be asked for, if that comes first.
+    pub(crate) fn door(&self) -> Option<Door> {
+        match self {
+            Self::WebSocket { door, .. } => Some(door.clone()),
+            Self::Tcp { .. } | Self::Unix(_) | Self::Site(_) | Self::Stdio => None,
+        }
+    }
+
+    /// Registers the connection with the runtime of this thread. Of one for a WebSocket this is the stream below.
     pub fn register(self) -> Result<(ByteStream, Option<Addresses>), StdioError> {
         match self {
             Self::Tcp { stream, client } => {
@@ -177,6 +217,7 @@ impl Incoming {
             Self::Unix(stream) | Self::Site(stream) => {
                 Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None))
             }
+            Self::WebSocket { carrier, .. } => carrier.register(),
             Self::Stdio => {
                 let input = own_stream(io::stdin().as_fd(), "input")?;
                 let output = own_stream(io::stdout().as_fd(), "output")?;
@@ -212,6 +253,17 @@ pub enum ByteStream {
     Tcp(QuickAck),
     Unix(UnixStream),
     Stdio { input: Descriptor, output: Descriptor },
+    WebSocket(Box<WebSocket<ByteStream>>),
+}
+
+/// Proxies on the way cut what is silent for a minute. A client that does not answer is found by SSH's own keepalive.
+const PING: Keepalive = Keepalive { every: Duration::from_secs(25), give_up: None };
+
+impl ByteStream {
+    /// The same as a WebSocket, whose handshake is over.
+    pub(crate) fn websocket(socket: WebSocket<Self>) -> Self {
+        Self::WebSocket(Box::new(socket.keep_alive(PING)))
+    }
 }
 
 impl AsyncRead for ByteStream {
@@ -224,6 +276,7 @@ impl AsyncRead for ByteStream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Stdio { input, .. } => Pin::new(input).poll_read(context, buffer),
+            Self::WebSocket(socket) => Pin::new(socket).poll_read(context, buffer),
         }
     }
 }
@@ -234,6 +287,7 @@ impl AsyncWrite for ByteStream {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Stdio { output, .. } => Pin::new(output).poll_write(context, bytes),
+            Self::WebSocket(socket) => Pin::new(socket).poll_write(context, bytes),
         }
     }
 
@@ -242,6 +296,7 @@ impl AsyncWrite for ByteStream {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
             Self::Stdio { output, .. } => Pin::new(output).poll_flush(context),
+            Self::WebSocket(socket) => Pin::new(socket).poll_flush(context),
         }
     }
 
@@ -250,6 +305,7 @@ impl AsyncWrite for ByteStream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Stdio { output, .. } => Pin::new(output).poll_shutdown(context),
+            Self::WebSocket(socket) => Pin::new(socket).poll_shutdown(context),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts, the man pages and the reference.
 
 pub(crate) mod admin;
+pub(crate) mod proxy;
 
 use crate::site::role::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Admin(admin::Admin),
     Endpoint(Box<Endpoint>),
     SftpServer(SftpServer),
+    Proxy(proxy::Proxy),
     Completions(Completions),
     #[command(hide = true)]
     Man(Man),
@@ -148,12 +150,18 @@ pub(crate) struct Endpoint {
     /// Listen on a Unix socket that only this user can connect to
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Vec<PathBuf>,
+    /// Take WebSockets on this address, or at unix:PATH, with SSH in their binary frames; may be given several times
+    #[arg(long, value_name = "ADDR|unix:PATH")]
+    pub(crate) websocket: Vec<WebSocketPlace>,
+    /// Path at which WebSockets are taken
+    #[arg(long, value_name = "PATH", default_value = "/sshd/", requires = "websocket")]
+    pub(crate) path: String,
     /// Serve one connection on standard input and output
-    #[arg(long, conflicts_with_all = ["listen", "unix"])]
+    #[arg(long, conflicts_with_all = ["listen", "unix", "websocket"])]
     pub(crate) stdio: bool,
     /// Standard input is a listening Unix socket of the site that started this process; its gateway
     /// authenticates and vouches for whoever comes
-    #[arg(long, hide = true, conflicts_with_all = ["listen", "unix", "stdio", "authorized_keys", "host_key"])]
+    #[arg(long, hide = true, conflicts_with_all = ["listen", "unix", "websocket", "stdio", "authorized_keys", "host_key"])]
     pub(crate) site: bool,
     /// Private host key; FILE-cert.pub beside it is its certificate; made and kept when none is given
     #[arg(long, value_name = "FILE")]
@@ -170,7 +178,7 @@ pub(crate) struct Endpoint {
     /// Revoked keys and certificates: a KRL or a list of public keys
     #[arg(long, value_name = "FILE")]
     pub(crate) revoked_keys: Option<PathBuf>,
-    /// Name that may be logged in as; all mean the same account [default: this user's name]
+    /// Name that may be logged in as, "*" for any; all mean the same account [default: this user's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
     /// Which algorithms are offered
@@ -197,9 +205,37 @@ pub(crate) struct Endpoint {
     /// Whether -R may listen beyond loopback, as sshd's GatewayPorts
     #[arg(long, value_enum, default_value = "no")]
     pub(crate) gateway_ports: GatewayPorts,
+    /// Sessions get this process's whole environment, HOME and SHELL included, not only PATH, TZ, LANG and proxies
+    #[arg(long)]
+    pub(crate) inherit_env: bool,
+    /// For a program that starts this one: end with standard input, print a line of JSON when channel data went by
+    #[arg(long, hide = true, requires = "json", conflicts_with = "stdio")]
+    pub(crate) attended: bool,
     /// Print one line of JSON that says where it listens, instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where WebSockets are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WebSocketPlace {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::str::FromStr for WebSocketPlace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("unix: wants a path behind it"),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| "use an address with a port, as 127.0.0.1:0, or unix:PATH"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,8 @@ pub(crate) enum ErrorKind {
     Unavailable = 69,
     /// 70: a defect of ours.
     Internal = 70,
+    /// 75: not now; later perhaps.
+    Later = 75,
     /// 77: not allowed, or not known.
     Denied = 77,
     /// 78: a file or a setting is wrong.

@@ -1,6 +1,7 @@
 //! The command line of Grasshopper: parse, call, print. What is said here is for people; the libraries never
 //! print and never read the environment.
 
+mod chance;
 mod cli;
 mod command;
 mod error;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Admin(arguments) => command::admin::run(&arguments),
         Command::Endpoint(arguments) => command::endpoint::run(&arguments),
         Command::SftpServer(arguments) => command::sftp_server::run(arguments.arguments),
+        Command::Proxy(arguments) => command::proxy::run(&arguments),
         Command::Completions(arguments) => command::generate::completions(&arguments),
         Command::Man(arguments) => command::generate::man(&arguments),
         Command::Role(arguments) => return site::role::run(arguments.role),

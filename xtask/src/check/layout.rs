@@ -62,8 +62,7 @@ const ARROWS: &[(&str, &str)] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("ssh-key", &["hop-keys"]),
     ("aws-lc-rs", &["hop-keys", "hop-ssh"]),
-    ("tungstenite", &["hop-link"]),
-    ("tokio-tungstenite", &["hop-link"]),
+    ("sha1", &["hop-link"]),
     ("rustls", &["hop-link", "hop-portal"]),
     ("tokio-rustls", &["hop-link", "hop-portal"]),
     ("openidconnect", &["hop-oidc"]),

@@ -8,9 +8,20 @@ use crate::tool::{Error, run};
 /// A Python environment with the libraries and ssh-audit.
 pub(super) fn python() -> Result<(), Error> {
     let wanted = hop_e2e::program::scripts_folder().join("requirements.txt");
-    let folder = hop_e2e::program::peers_folder().join("venv");
-    unless_done(&folder, &[&wanted], || {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    environment(&wanted, &hop_e2e::program::peers_folder().join("venv"))
+}
+
+/// A JupyterHub with its proxy, and clients for WebSockets: in an environment of its own, since it brings many packages.
+pub(super) fn hub() -> Result<(), Error> {
+    let lists = hop_e2e::program::scripts_folder().join("hub");
+    let folder = hop_e2e::program::peers_folder().join("hub");
+    environment(&lists.join("requirements.txt"), &folder.join("venv"))?;
+    modules(&lists, &folder.join("npm"))
+}
+
+fn environment(wanted: &Path, folder: &Path) -> Result<(), Error> {
+    unless_done(folder, &[wanted], || {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
         run(Command::new(folder.join("bin/pip"))
             .args([
                 "install",
@@ -20,17 +31,19 @@ pub(super) fn python() -> Result<(), Error> {
                 ":all:",
                 "--requirement",
             ])
-            .arg(&wanted))
+            .arg(wanted))
     })
 }
 
 /// A folder with `node_modules`.
 pub(super) fn npm() -> Result<(), Error> {
-    let scripts = hop_e2e::program::scripts_folder();
-    let (manifest, lock) = (scripts.join("package.json"), scripts.join("package-lock.json"));
-    let folder = hop_e2e::program::peers_folder().join("npm");
-    unless_done(&folder, &[&manifest, &lock], || {
-        std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    modules(&hop_e2e::program::scripts_folder(), &hop_e2e::program::peers_folder().join("npm"))
+}
+
+fn modules(lists: &Path, folder: &Path) -> Result<(), Error> {
+    let (manifest, lock) = (lists.join("package.json"), lists.join("package-lock.json"));
+    unless_done(folder, &[&manifest, &lock], || {
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         for file in [&manifest, &lock] {
             let copy = folder.join(file.file_name().unwrap_or_default());
             std::fs::copy(file, &copy).map_err(Error::file(&copy))?;
@@ -38,7 +51,7 @@ pub(super) fn npm() -> Result<(), Error> {
         // The optional native parts are left out: without them ssh2 is plain JavaScript.
         let quiet =
             ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error"];
-        run(Command::new("npm").args(quiet).current_dir(&folder))
+        run(Command::new("npm").args(quiet).current_dir(folder))
     })
 }
 

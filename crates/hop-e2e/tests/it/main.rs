@@ -26,3 +26,4 @@ mod relay;
 mod sessions;
 mod stalls;
 mod traps;
+mod websocket;

@@ -118,6 +118,7 @@ fn config(directory: &Path) -> EndpointConfig {
     let loaded = host_keys::load(&[directory.join("host_key")]).unwrap().remove(0);
     let account = Account::current(&AccountHints::default());
     EndpointConfig {
+        activity: Default::default(),
         access: Access {
             users: vec![account.name.clone()],
             authorized_keys: vec![directory.join("authorized_keys")],

@@ -1,7 +1,7 @@
 //! `hop endpoint`: the SSH server of one environment.
 
 use super::server;
-use crate::cli::{self, AlgorithmSet};
+use crate::cli::{self, AlgorithmSet, WebSocketPlace};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_endpoint::Endpoint;
@@ -9,13 +9,14 @@ use hop_endpoint::access::Access;
 use hop_endpoint::account::Account;
 use hop_endpoint::forward::GatewayPorts;
 use hop_endpoint::host_keys::{self, LoadedHostKey};
-use hop_endpoint::limits::Limits;
+use hop_endpoint::limits::{ChannelActivity, Limits};
 use hop_endpoint::listener::{Incoming, Listener, ListenerAddress};
 use hop_ssh::{Algorithms, RekeyLimits, ServerConfig};
 use rustix::process::DumpableBehavior;
 use serde::Serialize;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What `--json` prints.
@@ -30,9 +31,11 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
     if arguments.site {
         return serve_site(arguments);
     }
-    if arguments.listen.is_empty() && arguments.unix.is_empty() && !arguments.stdio {
+    let is_silent =
+        arguments.listen.is_empty() && arguments.unix.is_empty() && arguments.websocket.is_empty();
+    if is_silent && !arguments.stdio {
         return Err(CommandError::new(ErrorKind::Config, "nothing to listen on was given")
-            .hint("--listen 127.0.0.1:2222, --unix PATH or --stdio"));
+            .hint("--listen 127.0.0.1:2222, --unix PATH, --websocket 127.0.0.1:8022 or --stdio"));
     }
     if arguments.authorized_keys.is_empty() && arguments.trusted_user_ca.is_empty() {
         return Err(CommandError::new(
@@ -42,7 +45,10 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         .hint("--authorized-keys ~/.ssh/authorized_keys or --trusted-user-ca FILE"));
     }
     server::log_to_stderr("info");
-    let account = Account::current(&server::account_hints());
+    let mut account = Account::current(&server::account_hints());
+    if arguments.inherit_env {
+        account = account.with(&server::account_hints());
+    }
     let access = access(arguments, &account)?;
     let keys = load_host_keys(arguments, &account)?;
     let announced = server::announced(&keys);
@@ -57,11 +63,15 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
     };
     let mut config = server::config(account, ssh, access);
     config.limits = limits(arguments);
+    if arguments.inherit_env {
+        config.site = server::whole_environment();
+    }
     config.gateway_ports = match arguments.gateway_ports {
         cli::GatewayPorts::No => GatewayPorts::Loopback,
         cli::GatewayPorts::Clientspecified => GatewayPorts::AsAsked,
         cli::GatewayPorts::Yes => GatewayPorts::Everywhere,
     };
+    let activity = config.activity.clone();
     let endpoint = Endpoint::new(config);
     server::runtime()?.block_on(async {
         if arguments.stdio {
@@ -71,8 +81,46 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         let signals = server::Signals::catch()?;
         let listeners = listen(arguments)?;
         announce(arguments, &listeners, announced)?;
-        server::serve_until_signal(endpoint, listeners, signals).await
+        let serving = server::serve_until_signal(endpoint, listeners, signals);
+        if !arguments.attended {
+            return serving.await;
+        }
+        tokio::select! {
+            served = serving => served,
+            attended = attend(activity) => attended,
+        }
     })
+}
+
+/// How often channel data is told of.
+const TELL: Duration = Duration::from_secs(5);
+
+/// Tells whoever started this process of channel data, until it is gone.
+async fn attend(activity: ChannelActivity) -> Result<(), CommandError> {
+    let telling = async {
+        let mut told = activity.mark();
+        loop {
+            tokio::time::sleep(TELL).await;
+            let mark = activity.mark();
+            if mark != told {
+                told = mark;
+                output::json(&ActivityReport { activity: mark })?;
+            }
+        }
+    };
+    let mut input = tokio::io::stdin();
+    let mut nothing = tokio::io::sink();
+    tokio::select! {
+        told = telling => told,
+        // Also by an error: nobody is there.
+        _ended = tokio::io::copy(&mut input, &mut nothing) => Ok(()),
+    }
+}
+
+/// A line for whoever attends.
+#[derive(Debug, Serialize)]
+struct ActivityReport {
+    activity: u64,
 }
 
 /// Serves a gateway that started this process. There are no keys here: the gateway's word is the login.
@@ -137,6 +185,13 @@ fn listen(arguments: &cli::Endpoint) -> Result<Vec<Listener>, CommandError> {
     }
     for path in &arguments.unix {
         listeners.push(Listener::unix(path).or_fail(ErrorKind::Unavailable)?);
+    }
+    for place in &arguments.websocket {
+        let listener = match place {
+            WebSocketPlace::Tcp(address) => Listener::tcp(*address),
+            WebSocketPlace::Unix(path) => Listener::unix(path),
+        };
+        listeners.push(listener.or_fail(ErrorKind::Unavailable)?.websocket(&arguments.path));
     }
     Ok(listeners)
 }

@@ -31,6 +31,19 @@ pub(crate) fn home_directory(account: &Account) -> PathBuf {
     account_hints().home.unwrap_or_else(|| account.home.clone())
 }
 
+/// What is about one login or one process, and not for others: never passed on.
+const OUR_OWN: &[&str] = &["_", "OLDPWD", "PWD", "SHLVL", "TERM", "HOP_LOG"];
+
+/// All of our own environment, for sessions that shall find what other programs of whoever started us find.
+pub(crate) fn whole_environment() -> SiteEnvironment {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let own = OUR_OWN.contains(&name.as_str()) || name.starts_with("SSH_");
+        (!own).then(|| (name, value.into_vec()))
+    });
+    SiteEnvironment { variables: variables.collect(), ..site_environment() }
+}
+
 /// What sessions get of our own environment.
 pub(crate) fn site_environment() -> SiteEnvironment {
     let bytes = |name: &str| std::env::var_os(name).map(OsStringExt::into_vec);
@@ -64,6 +77,7 @@ pub(crate) fn config(
         own_xauthority,
         limits: hop_endpoint::limits::Limits::default(),
         clock: Clock::system(),
+        activity: hop_endpoint::limits::ChannelActivity::default(),
     }
 }
 
@@ -99,10 +113,15 @@ pub(crate) fn announced(keys: &[LoadedHostKey]) -> Vec<AnnouncedKey> {
 
 /// Where a listener is, as text.
 pub(crate) fn place(listener: &Listener) -> Result<String, CommandError> {
-    Ok(match listener.address().or_fail(ErrorKind::Unavailable)? {
+    let place = match listener.address().or_fail(ErrorKind::Unavailable)? {
         ListenerAddress::Tcp(address) => address.to_string(),
         ListenerAddress::Unix(path) => format!("unix:{}", path.display()),
         ListenerAddress::Inherited => "inherited".to_owned(),
+    };
+    Ok(match listener.websocket_path() {
+        None => place,
+        Some(path) if place.starts_with("unix:") => format!("{place} (WebSocket at {path})"),
+        Some(path) => format!("ws://{place}{path}"),
     })
 }
 

@@ -1,0 +1,71 @@
+//! `hop proxy`: ssh's ProxyCommand through a WebSocket.
+//!
+//! What must stay true: standard output carries SSH and nothing else; the token is never an argument and never shown.
+
+mod explain;
+mod token;
+
+use super::server;
+use crate::cli::proxy::Proxy;
+use crate::error::{CommandError, ErrorKind, OrFail};
+use crate::output;
+use hop_endpoint::listener::Incoming;
+use hop_link::{ClientOptions, Keepalive, Parted, ProxyVariables, Target, Trust, WebSocket};
+use std::path::Path;
+use std::time::Duration;
+
+/// Proxies on the way cut what is silent for a minute; the other end always reads, so that silence means that it is gone.
+const PING: Keepalive = Keepalive { every: Duration::from_secs(25), give_up: Some(Duration::from_secs(100)) };
+
+/// Connects, and moves bytes until either side ends.
+pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
+    let target = Target::parse(&arguments.url).or_fail(ErrorKind::Config)?;
+    let token = token::find(arguments)?;
+    if token.is_some() && !target.is_secure() && !target.is_loopback() {
+        output::warning(&format!("the token crosses the network in the clear to {}", target.host()));
+    }
+    let trust = match target.is_secure() {
+        true => Some(trust(arguments.ca_file.as_deref())?),
+        false => None,
+    };
+    let options = ClientOptions {
+        token,
+        trust,
+        proxies: proxies(),
+        time: arguments.connect_timeout,
+        random: crate::chance::fill,
+    };
+    server::runtime()?.block_on(async {
+        // Looked at first, so that a person who tries the command by hand is not connected for nothing.
+        let (local, _) = Incoming::Stdio.register().map_err(|error| {
+            CommandError::new(ErrorKind::Config, error)
+                .hint("this is for ssh: write it behind ProxyCommand in ~/.ssh/config")
+        })?;
+        let connected = hop_link::connect(&target, &options).await;
+        let socket = connected.map_err(|error| explain::refused(&target, &error, options.token.is_some()))?;
+        let mut socket: WebSocket<_> = socket.keep_alive(PING);
+        let Parted { end, traffic } =
+            hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;
+        end.map_or(Ok(()), |end| explain::ended(&target, &end, traffic))
+    })
+}
+
+fn trust(ca_file: Option<&Path>) -> Result<Trust, CommandError> {
+    let more = ca_file.map(|path| {
+        std::fs::read(path).map_err(|error| {
+            CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
+        })
+    });
+    Trust::system(more.transpose()?.as_deref()).or_fail(ErrorKind::Config)
+}
+
+/// The proxies of the environment. HTTP_PROXY in capitals is left out, as curl does: in a CGI program a client sets it.
+fn proxies() -> ProxyVariables {
+    let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
+    ProxyVariables {
+        http: variable(&["http_proxy"]),
+        https: variable(&["https_proxy", "HTTPS_PROXY"]),
+        all: variable(&["all_proxy", "ALL_PROXY"]),
+        none: variable(&["no_proxy", "NO_PROXY"]),
+    }
+}

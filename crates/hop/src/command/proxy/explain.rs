@@ -1,0 +1,207 @@
+//! What an HTTP answer in place of a WebSocket, or the end of one, means to a person: a sentence and what to do.
+
+use crate::error::{CommandError, ErrorKind};
+use hop_link::{CloseCode, ConnectError, End, Refusal, Target, Traffic};
+
+/// A server of a JupyterHub, as its URL names it.
+#[derive(Debug, PartialEq, Eq)]
+struct HubServer<'a> {
+    /// The Hub's own address, with its base path.
+    hub: String,
+    user: &'a str,
+}
+
+impl<'a> HubServer<'a> {
+    fn of(target: &'a Target) -> Option<Self> {
+        let path = target.path().split('?').next()?;
+        let (base, rest) = path.split_once("/user/")?;
+        let user = rest.split('/').next().filter(|user| !user.is_empty())?;
+        let scheme = if target.is_secure() { "https" } else { "http" };
+        let port = match (target.is_secure(), target.port()) {
+            (true, 443) | (false, 80) => String::new(),
+            (_, port) => format!(":{port}"),
+        };
+        let host =
+            if target.host().contains(':') { format!("[{}]", target.host()) } else { target.host().into() };
+        Some(Self { hub: format!("{scheme}://{host}{port}{base}"), user })
+    }
+}
+
+/// Why there is no connection.
+pub(super) fn refused(target: &Target, error: &ConnectError, has_token: bool) -> CommandError {
+    let say = |kind| CommandError::new(kind, error);
+    match error {
+        ConnectError::Refused(refusal) => by_status(target, refusal, has_token),
+        ConnectError::Resolve { .. } => {
+            say(ErrorKind::Unavailable).hint("check the name and this machine's network")
+        }
+        ConnectError::Connect { .. } => say(ErrorKind::Unavailable)
+            .hint("check the port; a firewall or a proxy (https_proxy) may be in between"),
+        ConnectError::Tls { .. } if error.is_certificate() => {
+            say(ErrorKind::Unavailable).hint("for a private CA: --ca-file FILE with its certificate")
+        }
+        ConnectError::Tls { .. } if error.is_http2_only() => say(ErrorKind::Unavailable)
+            .hint("the front end speaks HTTP/2 only; its operator must allow HTTP/1.1 for WebSockets"),
+        ConnectError::Tls { .. } => say(ErrorKind::Unavailable)
+            .hint("perhaps it speaks no TLS at this port; then ws:// in place of wss://"),
+        ConnectError::Http { .. } => {
+            say(ErrorKind::Unavailable).hint("perhaps it wants TLS (wss://), or is no web server")
+        }
+        ConnectError::NotWebSocket { .. } => say(ErrorKind::Unavailable)
+            .hint("something on the way changes answers: a proxy that knows no WebSockets?"),
+        ConnectError::ProxyRefused { status: 407, .. } => say(ErrorKind::Denied)
+            .hint("write the name and password into https_proxy: http://USER:PASSWORD@HOST:PORT"),
+        ConnectError::Token => say(ErrorKind::Config).hint("paste it again, as one line"),
+        ConnectError::Slow { .. } => say(ErrorKind::Later),
+        ConnectError::ProxyRefused { .. } | ConnectError::NoTrust { .. } => say(ErrorKind::Unavailable),
+        ConnectError::ProxyUrl(_) => say(ErrorKind::Config),
+    }
+}
+
+fn by_status(target: &Target, refusal: &Refusal, has_token: bool) -> CommandError {
+    let hub = HubServer::of(target);
+    let whose =
+        hub.as_ref().map_or_else(|| "the server".to_owned(), |hub| format!("the server of {}", hub.user));
+    let start = match &hub {
+        Some(hub) => format!("start it at {}/hub/home, then try again", hub.hub),
+        None => "start it, then try again".to_owned(),
+    };
+    let not_running = || CommandError::new(ErrorKind::Later, format!("{whose} is not running")).hint(&start);
+    match refusal.status {
+        301..=308 => {
+            let to = refusal.location.as_deref().unwrap_or_default();
+            if !refusal.is_same_origin {
+                let words = format!("{} sends everybody to another sign-in: {to}", target.host());
+                return CommandError::new(ErrorKind::Denied, words)
+                    .hint("a single sign-on stands before it, which no token passes; ask its operator for a way past it");
+            }
+            if to.contains("/login") || to.contains("/oauth") {
+                return no_token(&hub, has_token, &whose);
+            }
+            // A Hub has a page of its own for servers that are not there.
+            if to.contains("/hub/") { not_running() } else { CommandError::new(ErrorKind::Unavailable, refusal) }
+        }
+        401 | 403 => no_token(&hub, has_token, &whose),
+        404 => CommandError::new(ErrorKind::Unavailable, format!("there is nothing at {target}")).hint(match &hub {
+            Some(_) => {
+                "the image of the server may lack the package grasshopper-ssh, or the Hub is just restarting; see the path, too"
+            }
+            None => "check the path",
+        }),
+        405 | 426 => CommandError::new(ErrorKind::Unavailable, format!("{target} takes no WebSockets")).hint("check the path"),
+        400 => CommandError::new(ErrorKind::Unavailable, format!("{target} did not understand the request (status 400)"))
+            .hint("a proxy before it may drop the Upgrade header; its operator must let WebSockets through"),
+        424 => not_running(),
+        429 => CommandError::new(ErrorKind::Later, format!("{} has too many requests just now", target.host()))
+            .hint("try again in a minute"),
+        502..=504 => CommandError::new(
+            ErrorKind::Later,
+            format!("{whose} does not answer yet (status {})", refusal.status),
+        )
+        .hint("it may be starting, or be overloaded: try again in a minute"),
+        200 => CommandError::new(ErrorKind::Unavailable, format!("{target} answered with a web page"))
+            .hint("a sign-in page of the network, or another path; open the address in a browser"),
+        _ => CommandError::new(ErrorKind::Unavailable, refusal),
+    }
+}
+
+fn no_token(hub: &Option<HubServer<'_>>, has_token: bool, whose: &str) -> CommandError {
+    let (words, lead) = match has_token {
+        false => (format!("{whose} wants a token, and there is none"), "make one"),
+        true => (
+            format!("the token does not open {whose}: it is wrong, expired, revoked, or may not do this"),
+            "make a new one",
+        ),
+    };
+    let error = CommandError::new(ErrorKind::Denied, words);
+    match hub {
+        Some(HubServer { hub, user }) => error
+            .hint(format!("{lead} at {hub}/hub/token; it needs the scope access:servers!user={user}"))
+            .hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
+        None => error.hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
+    }
+}
+
+/// Whether the end of a connection needs words: ssh itself says only that it is closed.
+pub(super) fn ended(target: &Target, end: &End, traffic: Traffic) -> Result<(), CommandError> {
+    let host = target.host();
+    let fail = |words: String| Err(CommandError::new(ErrorKind::Unavailable, words));
+    match end {
+        End::Closed(close) => {
+            let reason = close.reason.escape_debug();
+            match close.code {
+                CloseCode::Normal | CloseCode::NoStatus if traffic.received > 0 => Ok(()),
+                CloseCode::GoingAway | CloseCode::Restart => {
+                    fail(format!("the server at {host} is stopping {reason}"))
+                }
+                CloseCode::TryAgainLater => {
+                    Err(CommandError::new(ErrorKind::Later, format!("{host} has no room now: {reason}")))
+                }
+                code if reason.to_string().is_empty() => {
+                    fail(format!("{host} closed the connection (code {})", code.number()))
+                }
+                code => fail(format!("{host} closed the connection: {reason} (code {})", code.number())),
+            }
+        }
+        End::Lost => {
+            Err(CommandError::new(ErrorKind::Unavailable, format!("the connection to {host} was cut"))
+                .hint("the server was stopped, or a proxy in between ended it"))
+        }
+        End::Broken(error) => fail(format!("{host} broke the protocol: {error}")),
+        End::Silent(time) => fail(format!("no sign of life from {host} for {} s", time.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::parse(url).unwrap()
+    }
+
+    #[test]
+    fn hubs_are_known_by_their_paths() {
+        for (url, hub, user) in [
+            ("wss://h/user/a%40b/sshd/", "https://h", "a%40b"),
+            ("wss://h:8443/base/user/a/named/sshd/?x", "https://h:8443/base", "a"),
+            ("ws://[::1]:80/user/a/sshd/", "http://[::1]", "a"),
+        ] {
+            assert_eq!(HubServer::of(&target(url)), Some(HubServer { hub: hub.into(), user }));
+        }
+        assert_eq!(HubServer::of(&target("wss://h/ssh/p")), None);
+    }
+
+    #[test]
+    fn every_answer_is_a_sentence_with_a_hint() {
+        let here = target("wss://hub.example/user/alice/sshd/");
+        let cases = [
+            (302, Some("/hub/user/alice/sshd/"), true, true, "is not running", 75),
+            (302, Some("/hub/login"), true, true, "token does not open", 77),
+            (302, Some("https://sso.example/"), false, true, "another sign-in: https://sso.example/", 77),
+            (302, Some("/else/"), true, true, "status 302", 69),
+            (401, None, false, true, "token does not open the server of alice", 77),
+            (403, None, false, false, "wants a token, and there is none", 77),
+            (404, None, false, true, "nothing at wss://hub.example/user/alice/sshd/", 69),
+            (405, None, false, true, "takes no WebSockets", 69),
+            (400, None, false, true, "did not understand", 69),
+            (424, None, false, true, "not running", 75),
+            (429, None, false, true, "too many requests", 75),
+            (503, None, false, true, "does not answer yet", 75),
+            (200, None, false, true, "web page", 69),
+            (418, None, false, true, "status 418", 69),
+        ];
+        for (status, location, is_same_origin, has_token, wanted, code) in cases {
+            let refusal = Refusal {
+                target: here.to_string(),
+                status,
+                location: location.map(str::to_owned),
+                is_same_origin,
+            };
+            let error = refused(&here, &ConnectError::Refused(refusal), has_token);
+            assert!(error.message().contains(wanted), "{status}: {}", error.message());
+            assert_eq!(error.code(), code, "{status}");
+            assert!(!error.hints().is_empty() || [302, 418].contains(&status), "{status}");
+        }
+    }
+}
