@@ -22,6 +22,7 @@ enum Layer {
 const LAYERS: &[(&str, Layer)] = &[
     ("hop-model", Layer::Model),
     ("hop-keys", Layer::Mechanism),
+    ("hop-secrets", Layer::Mechanism),
     ("hop-ssh", Layer::Mechanism),
     ("hop-sftp", Layer::Mechanism),
     ("hop-link", Layer::Mechanism),
@@ -61,8 +62,10 @@ const ARROWS: &[(&str, &str)] = &[
 /// Third-party crates, and ours that alone may name them.
 const FENCES: &[(&str, &[&str])] = &[
     ("ssh-key", &["hop-keys"]),
-    ("aws-lc-rs", &["hop-keys", "hop-ssh"]),
+    ("aws-lc-rs", &["hop-keys", "hop-secrets", "hop-ssh"]),
     ("sha1", &["hop-link"]),
+    ("secret-service", &["hop-secrets"]),
+    ("linux-keyutils", &["hop-secrets"]),
     ("rustls", &["hop-link", "hop-portal"]),
     ("tokio-rustls", &["hop-link", "hop-portal"]),
     ("openidconnect", &["hop-oidc"]),
