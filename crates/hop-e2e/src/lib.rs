@@ -15,6 +15,7 @@ pub mod foreign;
 mod gateway;
 pub mod identity;
 pub mod inetd;
+pub mod lab;
 pub mod matrix;
 pub mod own_postgres;
 pub mod payload;
@@ -28,6 +29,7 @@ pub mod sshd;
 
 pub use foreign::Foreign;
 pub use identity::Identity;
+pub use lab::Lab;
 pub use own_postgres::OwnPostgres;
 pub use postgres::Postgres;
 pub use run::{Finished, Run};
