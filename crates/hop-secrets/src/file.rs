@@ -209,15 +209,13 @@ impl OpenFile {
         let sealed = self.file.read()?;
         let wrong = || FileError::WrongKey { path: self.file.path.clone() };
         let text = sealed.open(&self.key).ok_or_else(wrong)?;
-        let stored: Vec<(Label, String)> = serde_json::from_slice(&text).map_err(|_| self.file.format())?;
-        let entries = stored.into_iter().map(|(label, text)| (label, Secret::new(text)));
-        Ok((sealed.header, entries.collect()))
+        let stored: Vec<(Label, Secret)> = serde_json::from_slice(&text).map_err(|_| self.file.format())?;
+        Ok((sealed.header, stored.into_iter().collect()))
     }
 
     /// Writes all, under another name first. The writer holds the lock.
     fn write(&self, header: &Header, entries: &Entries) -> Result<(), FileError> {
-        let listed: Vec<(&Label, &str)> =
-            entries.iter().map(|(label, secret)| (label, secret.expose())).collect();
+        let listed: Vec<(&Label, &Secret)> = entries.iter().collect();
         let text = serde_json::to_vec(&listed).map(Zeroizing::new).map_err(|_| self.file.format())?;
         let bytes = header.seal(&self.key, &text).ok_or_else(|| self.file.format())?;
         let new = self.file.beside("new");

@@ -8,16 +8,15 @@ mod exposure;
 mod file;
 mod kernel;
 mod label;
-mod secret;
 mod service;
 mod totp;
 mod vault;
 
 pub use exposure::{Exposed, check_unexposed};
 pub use file::{Cost, EncryptedFile, FileError, FileKey, OpenFile};
+pub use hop_model::Secret;
 pub use kernel::KeptKeys;
 pub use label::{Kind, Label};
-pub use secret::Secret;
 pub use service::{SecretService, ServiceError};
 pub use totp::{Code, Totp, TotpError};
 pub use vault::{Vault, VaultError};
