@@ -29,6 +29,7 @@ pub const PROGRAMS: &[Program] = &[
     from("git", "git"),
     from("gnome-keyring", "gnome-keyring-daemon"),
     from("iproute2", "ip"),
+    from("hydra", "hydra"),
     from("lftp", "lftp"),
     from("libpam-google-authenticator", "google-authenticator"),
     from("make", "make"),

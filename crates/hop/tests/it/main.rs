@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attackers;
 mod browser;
 mod crashes;
 mod endings;
