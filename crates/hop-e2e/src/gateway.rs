@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::Deserialize;
 
 use crate::run::Background;
-use crate::server::hop_binary;
+use crate::server::{Options, hop_binary};
 use crate::{Identity, Run, Scratch};
 
 /// The project's name.
@@ -37,15 +37,16 @@ struct Ready {
 }
 
 impl Gateway {
-    /// Starts a site whose project this user key opens.
-    pub(crate) fn start(scratch: &Scratch, user_key: &Identity) -> Self {
+    /// Starts a site whose project this user key opens, with what these options say.
+    pub(crate) fn start(scratch: &Scratch, user_key: &Identity, options: &Options) -> Self {
         let data = scratch.join("site");
         let shown = std::env::temp_dir();
         let first_user = first_user();
+        let Words { site, sessions } = Words::of(&options.hop_arguments);
         let settings = format!(
-            "data = {:?}\nssh = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[users]\nfirst = {first_user}\ncount = 17\n[projects]\nnetwork = \"host\"\n\
-             shown = [{{ path = {shown:?}, writable = true }}]\n",
-            data
+            "data = {data:?}\nssh = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n{site}[users]\nfirst = {first_user}\n\
+             count = 17\n[sessions]\n{sessions}[projects]\nnetwork = \"host\"\n\
+             shown = [{{ path = {shown:?}, writable = true }}]\n"
         );
         let settings = scratch.write("site.toml", settings);
         let background =
@@ -63,6 +64,11 @@ impl Gateway {
             first_user,
         };
         gateway.allow(user_key);
+        for (number, line) in options.more_keys.lines().enumerate() {
+            // What stands before a key in authorized_keys has no place here, and `hop admin` would say so.
+            let public = scratch.write(format!("more_{number}.pub"), format!("{line}\n"));
+            gateway.allow_file(&public);
+        }
         gateway
     }
 
@@ -70,11 +76,15 @@ impl Gateway {
     pub(crate) fn allow(&self, key: &Identity) {
         let mut public = key.private.clone().into_os_string();
         public.push(".pub");
+        self.allow_file(Path::new(&public));
+    }
+
+    fn allow_file(&self, public: &Path) {
         let _ = Run::new(hop_binary())
             .args(["admin", "--config"])
             .arg(&self.settings)
             .args(["key", "add", "--account", "admin", "--file"])
-            .arg(&public)
+            .arg(public)
             .success();
     }
 
@@ -82,6 +92,30 @@ impl Gateway {
     pub(crate) fn give(&self, path: &Path) {
         let user = self.first_user + 16;
         let _ = Run::new("chown").args(["-R", &format!("{user}:{user}")]).arg(path).success();
+    }
+}
+
+/// Arguments of `hop endpoint` in a site's words.
+struct Words {
+    /// Settings of the site.
+    site: String,
+    /// Of its sessions.
+    sessions: String,
+}
+
+impl Words {
+    fn of(arguments: &[String]) -> Self {
+        let mut words = Self { site: String::new(), sessions: String::new() };
+        for pair in arguments.chunks(2) {
+            match pair {
+                [name, value] if name == "--idle-time" => {
+                    words.sessions += &format!("max_idle = {value:?}\n")
+                }
+                [name, value] if name == "--algorithms" => words.site += &format!("algorithms = {value:?}\n"),
+                _ => panic!("a site has no words for {pair:?}"),
+            }
+        }
+        words
     }
 }
 

@@ -110,13 +110,8 @@ impl Server {
         let (process, address) = match kind {
             Kind::Hop => start_hop(&scratch, &host_key, &authorized_keys, &options.hop_arguments),
             Kind::Gateway => {
-                assert!(
-                    options.key_options.is_empty()
-                        && options.more_keys.is_empty()
-                        && options.hop_arguments.is_empty(),
-                    "a site has no authorized_keys and no such arguments"
-                );
-                let gateway = Gateway::start(&scratch, &user_key);
+                assert!(options.key_options.is_empty(), "a site has no authorized_keys");
+                let gateway = Gateway::start(&scratch, &user_key, options);
                 let address = gateway.address;
                 host_key.clone_from(&gateway.host_key);
                 (Process::Gateway(gateway), address)
@@ -158,6 +153,15 @@ impl Server {
     #[must_use]
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+
+    /// All host keys that a client may learn, without comments.
+    #[must_use]
+    pub fn host_keys(&self) -> Vec<String> {
+        match &self.process {
+            Process::Gateway(gateway) => gateway.host_keys.clone(),
+            Process::Hop(_) | Process::Sshd(_) => vec![self.host_key.public_without_comment()],
+        }
     }
 
     /// Lets one more key in.

@@ -142,6 +142,7 @@ fn gateway(store: Store, keeper: std::path::PathBuf) -> Gateway {
         gateway: GatewayId::new(now(), random()),
         project_doors: false,
         earlier: EarlierRuns::All,
+        proxies: None,
         limits: Limits { penalties, ..Limits::default() },
     })
 }

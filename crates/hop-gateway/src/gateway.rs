@@ -10,15 +10,17 @@ use crate::penalties::Penalties;
 use crate::sessions::{End, Sessions};
 use crate::stream::ClientStream;
 use crate::unrecorded::Unrecorded;
-use crate::{jump, project};
+use crate::{jump, project, proxied};
 use hop_env::Environments;
+use hop_keys::SourceAddresses;
 use hop_ssh::ServerConfig;
 use hop_ssh::driver::{QuickAck, prepare_tcp};
 use hop_store::{EndCause, GatewayId, ProjectId, SshSessionId, Store, StoreError, Timestamp};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,6 +70,8 @@ pub struct GatewayConfig {
     pub project_doors: bool,
     /// Earlier runs that are over for certain: what they left open is closed as lost when this one starts.
     pub earlier: EarlierRuns,
+    /// Load balancers: from these networks a header of the PROXY protocol (1 or 2) is required and believed.
+    pub proxies: Option<SourceAddresses>,
     /// How much peers may cost.
     pub limits: Limits,
 }
@@ -190,9 +194,7 @@ impl Gateway {
                     let Ok(server) = prepare_tcp(&stream).and_then(|()| stream.local_addr()) else {
                         continue;
                     };
-                    let origin = Origin::Network { client, server };
-                    let stream = ClientStream::Tcp(QuickAck::new(stream));
-                    tasks.spawn(self.clone().connection(stream, origin));
+                    tasks.spawn(self.clone().arrival(stream, client, server));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting failed");
@@ -223,6 +225,15 @@ impl Gateway {
             };
             tracing::warn!(%why, "connections from inside projects are not taken now");
             tokio::time::sleep(DOORS_AGAIN).await;
+        }
+    }
+
+    /// Finds out whose a connection is, and serves it.
+    async fn arrival(self, mut stream: TcpStream, client: SocketAddr, server: SocketAddr) {
+        let proxies = self.shared.config.proxies.as_ref();
+        match proxied::origin(&mut stream, proxies, (client, server)).await {
+            Ok(origin) => self.connection(ClientStream::Tcp(QuickAck::new(stream)), origin).await,
+            Err(error) => tracing::warn!(balancer = %client, %error, "turned away"),
         }
     }
 

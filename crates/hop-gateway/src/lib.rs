@@ -18,6 +18,7 @@ mod login;
 mod origin;
 mod penalties;
 mod project;
+mod proxied;
 mod sessions;
 mod start;
 mod stream;

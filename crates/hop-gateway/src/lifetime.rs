@@ -119,7 +119,7 @@ async fn idle(shared: &Shared, id: SshSessionId, has_row: bool, figures: impl Fn
         if let Some(most) = most
             && since.elapsed() >= most
         {
-            let words = format!("nothing has passed for {}", in_words(most));
+            let words = format!("idle: nothing has passed for {}", in_words(most));
             return End { cause: EndCause::Idle, words };
         }
     }

@@ -5,6 +5,8 @@ pub(crate) mod proxy;
 
 use crate::site::role::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hop_ssh::Algorithms;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -238,12 +240,23 @@ impl std::str::FromStr for WebSocketPlace {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum AlgorithmSet {
     /// What no current audit objects to
     Default,
     /// Also ECDH and ECDSA on NIST curves and plain HMAC-SHA2, for older peers
     Compatible,
+}
+
+impl AlgorithmSet {
+    /// What is in it.
+    pub(crate) fn algorithms(self) -> Algorithms {
+        match self {
+            Self::Default => Algorithms::default(),
+            Self::Compatible => Algorithms::compatible(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

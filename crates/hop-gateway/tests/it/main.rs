@@ -13,4 +13,5 @@ mod jumping;
 mod limiting;
 mod records;
 mod site;
+mod traps;
 mod waiting;

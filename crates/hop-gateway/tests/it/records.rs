@@ -29,7 +29,7 @@ async fn an_idle_tunnel_ends_and_lets_its_project_stop() {
     let (status, heard, took) = ended(idle).await;
     eprintln!("an idle tunnel ended after {} ms", took.as_millis());
     assert_eq!(status.code(), Some(255));
-    assert!(heard.contains("nothing has passed for 1 s"), "{heard}");
+    assert!(heard.contains("idle: nothing has passed for 1 s"), "{heard}");
     assert!(busy.try_wait().unwrap().is_none(), "a session in use was ended");
     // Its bytes are noted while it lasts.
     let live = site.store.ssh_sessions().list_live(SessionFilter::Project(site.first), 10).await.unwrap();

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hop_e2e::server::hop_binary;
 use hop_env::{Environments, Isolation, Keeper, KeeperSettings, ProjectKey, RunAs, State};
 use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, UserCa};
-use hop_keys::{KeyAlgorithm, PrivateKey};
-use hop_ssh::{HostKey, ServerConfig};
+use hop_keys::{KeyAlgorithm, PrivateKey, SourceAddresses};
+use hop_ssh::{HostKey, RekeyLimits, ServerConfig};
 use hop_store::{
     AccountId, AccountName, Actor, Alias, Change, Environment, GatewayId, KeyId, KeyOwner, Location,
     NewAccount, NewKey, NewProject, Preparation, ProjectId, Role, SessionFilter, SshSession, Store, Through,
@@ -65,6 +65,10 @@ pub(crate) struct Options {
     pub(crate) idle_stop: Option<Duration>,
     /// A PostgreSQL database instead of a SQLite file.
     pub(crate) database: Option<String>,
+    /// Load balancers.
+    pub(crate) proxies: Option<SourceAddresses>,
+    /// When the gateway replaces keys.
+    pub(crate) rekey: RekeyLimits,
 }
 
 impl Default for Options {
@@ -76,6 +80,8 @@ impl Default for Options {
             at_new_session: Arc::new(|| {}),
             idle_stop: None,
             database: None,
+            proxies: None,
+            rekey: RekeyLimits::default(),
         }
     }
 }
@@ -138,8 +144,10 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let at_new_session = options.at_new_session;
+        let mut ssh = ServerConfig::new(vec![HostKey::new(host_key)]);
+        ssh.rekey = options.rekey;
         let config = GatewayConfig {
-            ssh: Arc::new(ServerConfig::new(vec![HostKey::new(host_key)])),
+            ssh: Arc::new(ssh),
             store: store.clone(),
             environments: environments.clone(),
             user_ca: options.user_ca,
@@ -151,6 +159,7 @@ impl Site {
             gateway: GatewayId::new(now(), random()),
             project_doors: true,
             earlier: EarlierRuns::One(None),
+            proxies: options.proxies,
             limits: options.limits,
         };
         let token = stop.clone();
@@ -188,6 +197,7 @@ impl Site {
             gateway: GatewayId::new(now(), random()),
             project_doors: false,
             earlier,
+            proxies: None,
             limits: Limits::default(),
         };
         let token = self.stop.clone();

@@ -1,7 +1,7 @@
 //! `hop endpoint`: the SSH server of one environment.
 
 use super::server;
-use crate::cli::{self, AlgorithmSet, WebSocketPlace};
+use crate::cli::{self, WebSocketPlace};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_endpoint::Endpoint;
@@ -11,7 +11,7 @@ use hop_endpoint::forward::GatewayPorts;
 use hop_endpoint::host_keys::{self, LoadedHostKey};
 use hop_endpoint::limits::{ChannelActivity, Limits};
 use hop_endpoint::listener::{Incoming, Listener, ListenerAddress};
-use hop_ssh::{Algorithms, RekeyLimits, ServerConfig};
+use hop_ssh::{RekeyLimits, ServerConfig};
 use rustix::process::DumpableBehavior;
 use serde::Serialize;
 use std::os::fd::AsFd;
@@ -57,10 +57,7 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
     }
     let mut ssh = ServerConfig::new(server::host_keys(keys));
     ssh.rekey = RekeyLimits { bytes: arguments.rekey_bytes, ..RekeyLimits::default() };
-    ssh.algorithms = match arguments.algorithms {
-        AlgorithmSet::Default => Algorithms::default(),
-        AlgorithmSet::Compatible => Algorithms::compatible(),
-    };
+    ssh.algorithms = arguments.algorithms.algorithms();
     let mut config = server::config(account, ssh, access);
     config.limits = limits(arguments);
     if arguments.inherit_env {

@@ -14,7 +14,7 @@ use hop_ca::SignerClient;
 use hop_env::Environments;
 use hop_env::socket::SocketAccess;
 use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, UserCa};
-use hop_keys::PublicKey;
+use hop_keys::{PublicKey, SourceAddresses};
 use hop_portal::operations::{KeyUrls, Operations};
 use hop_portal::{Cidr, Portal, PortalConfig, PublicNames, Tls};
 use hop_ssh::ServerConfig;
@@ -115,8 +115,10 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         Network::Proxy => Some(proxy_socket(settings)?),
         Network::None | Network::Host => None,
     };
+    let mut server_config = ServerConfig::new(server::host_keys(keys));
+    server_config.algorithms = settings.algorithms.algorithms();
     let gateway = Gateway::new(GatewayConfig {
-        ssh: Arc::new(ServerConfig::new(server::host_keys(keys))),
+        ssh: Arc::new(server_config),
         store: store.clone(),
         environments: environments.clone(),
         user_ca: UserCa { keys: vec![user_ca], ..UserCa::default() },
@@ -129,6 +131,7 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
             None => EarlierRuns::All,
             Some(_) => EarlierRuns::One(note_run(&settings.data, id)?),
         },
+        proxies: balancers(settings)?,
         limits: Limits {
             start_timeout: settings.sessions.start_timeout,
             max_idle: Some(settings.sessions.max_idle),
@@ -161,6 +164,19 @@ fn note_run(data: &Path, run: GatewayId) -> Result<Option<GatewayId>, CommandErr
     };
     std::fs::write(&path, format!("{run}\n")).map_err(|error| cannot("write", error))?;
     Ok(earlier)
+}
+
+/// The networks of load balancers in front of the gateway.
+fn balancers(settings: &Settings) -> Result<Option<SourceAddresses>, CommandError> {
+    let listed = &settings.proxy_protocol_from;
+    if listed.is_empty() {
+        return Ok(None);
+    }
+    SourceAddresses::parse(&listed.join(",")).map(Some).map_err(|error| {
+        CommandError::new(ErrorKind::Config, format!("proxy_protocol_from: {error}")).hint(
+            "addresses and networks, for example proxy_protocol_from = [\"192.0.2.10\", \"10.0.0.0/24\"]",
+        )
+    })
 }
 
 fn portal(

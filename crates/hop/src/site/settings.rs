@@ -1,5 +1,6 @@
 //! What a site is told: the settings file of `hop serve`, or the options of `hop up`.
 
+use crate::cli::AlgorithmSet;
 use crate::error::{CommandError, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,6 +27,10 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Tls>,
     /// Networks of proxies in front of the pages, whose X-Forwarded-For is believed.
     pub(crate) behind_proxy: Vec<String>,
+    /// Networks of load balancers in front of SSH, which say in a PROXY header whose a connection is.
+    pub(crate) proxy_protocol_from: Vec<String>,
+    /// Which algorithms the gateway offers.
+    pub(crate) algorithms: AlgorithmSet,
     /// Projects and what they may take.
     pub(crate) projects: Projects,
     /// SSH sessions.
@@ -139,6 +144,8 @@ impl Default for Settings {
             public: Public::default(),
             tls: None,
             behind_proxy: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+            algorithms: AlgorithmSet::Default,
             projects: Projects::default(),
             sessions: Sessions::default(),
             users: None,
