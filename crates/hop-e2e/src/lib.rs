@@ -13,6 +13,7 @@
 
 pub mod foreign;
 mod gateway;
+pub mod hub;
 pub mod identity;
 pub mod inetd;
 pub mod lab;

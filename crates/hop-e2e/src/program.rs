@@ -151,6 +151,12 @@ pub fn hub_program(name: &str) -> PathBuf {
     )
 }
 
+/// The Python of that environment.
+#[must_use]
+pub fn python_of_hub() -> PathBuf {
+    hub_program("python")
+}
+
 /// JupyterHub's proxy.
 #[must_use]
 pub fn hub_proxy() -> PathBuf {

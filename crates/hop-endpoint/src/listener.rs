@@ -257,12 +257,12 @@ pub enum ByteStream {
 }
 
 /// Proxies on the way cut what is silent for a minute. A client that does not answer is found by SSH's own keepalive.
-const PING: Keepalive = Keepalive { every: Duration::from_secs(25), give_up: None };
+const BEAT: Keepalive = Keepalive::Beat { every: Duration::from_secs(25) };
 
 impl ByteStream {
     /// The same as a WebSocket, whose handshake is over.
     pub(crate) fn websocket(socket: WebSocket<Self>) -> Self {
-        Self::WebSocket(Box::new(socket.keep_alive(PING)))
+        Self::WebSocket(Box::new(socket.keep_alive(BEAT)))
     }
 }
 

@@ -20,13 +20,22 @@ use tokio_util::io::poll_read_buf;
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
-/// When the peer is asked for a sign of life.
+/// What is done about silence. Proxies on the way cut a connection on which the server says nothing for a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalive {
-    /// A ping goes out this often. Proxies on the way cut what is silent for a minute.
-    pub every: Duration,
-    /// Silence for this long is the end; `None`: never.
-    pub give_up: Option<Duration>,
+pub enum Keepalive {
+    /// For a server: says something this often that wants no answer (a pong that nobody asked for, section 5.5.3). An
+    /// answer would count as use at a JupyterHub's proxy, so that nobody's server would ever be idle.
+    Beat {
+        /// How often.
+        every: Duration,
+    },
+    /// For a client: asks a peer that has been silent, and then gives it up.
+    Ask {
+        /// After how long, and how often from then on.
+        after: Duration,
+        /// Silence for this long is the end.
+        give_up: Duration,
+    },
 }
 
 /// How a WebSocket ended.
@@ -115,11 +124,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
-    /// Pings while it is being read from. Needs a runtime with time.
+    /// Does something about silence, while it is being read from. Needs a runtime with time.
     #[must_use]
     pub fn keep_alive(mut self, keepalive: Keepalive) -> Self {
         let now = Instant::now();
-        let timer = Box::pin(tokio::time::sleep_until(now + keepalive.every));
+        let (Keepalive::Beat { every: first } | Keepalive::Ask { after: first, .. }) = keepalive;
+        let timer = Box::pin(tokio::time::sleep_until(now + first));
         self.pulse = Some(Pulse { keepalive, heard: now, timer, is_due: false });
         self
     }
@@ -174,7 +184,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
         if let Some(pulse) = self.pulse.as_mut().filter(|pulse| pulse.is_due) {
             pulse.is_due = false;
-            self.sender.push(Opcode::Ping, &[]);
+            let opcode = match pulse.keepalive {
+                Keepalive::Beat { .. } => Opcode::Pong,
+                Keepalive::Ask { .. } => Opcode::Ping,
+            };
+            self.sender.push(opcode, &[]);
         }
     }
 
@@ -257,11 +271,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         while pulse.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let silence = now.saturating_duration_since(pulse.heard);
-            if pulse.keepalive.give_up.is_some_and(|limit| silence >= limit) {
-                return Poll::Ready(silence);
-            }
-            pulse.is_due = true;
-            pulse.timer.as_mut().reset(now + pulse.keepalive.every);
+            let next = match pulse.keepalive {
+                Keepalive::Beat { every } => {
+                    pulse.is_due = true;
+                    now + every
+                }
+                Keepalive::Ask { give_up, .. } if silence >= give_up => return Poll::Ready(silence),
+                Keepalive::Ask { after, .. } if silence < after => pulse.heard + after,
+                Keepalive::Ask { after, .. } => {
+                    pulse.is_due = true;
+                    now + after
+                }
+            };
+            pulse.timer.as_mut().reset(next);
         }
         if pulse.is_due {
             self.send_control(cx);

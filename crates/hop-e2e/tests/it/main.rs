@@ -17,6 +17,7 @@ mod endurance;
 mod expected;
 mod file_clients;
 mod forwardings;
+mod jupyter;
 mod lab;
 mod libraries;
 mod openssh;

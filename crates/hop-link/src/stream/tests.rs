@@ -46,7 +46,7 @@ async fn a_megabyte_each_way_in_tasks_of_their_own() {
         let (client, server) = pair(room);
         let mut tasks = tokio::task::JoinSet::new();
         for socket in [client, server] {
-            let often = Keepalive { every: Duration::from_millis(1), give_up: None };
+            let often = Keepalive::Beat { every: Duration::from_millis(1) };
             let (mut reader, mut writer) = tokio::io::split(socket.keep_alive(often));
             tasks.spawn(async move {
                 writer.write_all(&pattern(len)).await.unwrap();
@@ -170,9 +170,9 @@ async fn a_writer_that_waits_is_not_forgotten_for_a_pong() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_asked_about_and_then_the_end() {
-    let every = Duration::from_secs(20);
+    let after = Duration::from_secs(20);
     let (mut socket, mut theirs) = server(1024);
-    socket = socket.keep_alive(Keepalive { every, give_up: Some(every * 3) });
+    socket = socket.keep_alive(Keepalive::Ask { after, give_up: after * 3 });
     let start = Instant::now();
     let listening = async {
         let mut pings = Vec::new();
@@ -191,19 +191,20 @@ async fn silence_is_asked_about_and_then_the_end() {
     let mut room = [0; 10];
     let (read, ()) = tokio::join!(socket.read(&mut room), listening);
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    assert_eq!(start.elapsed(), every * 4, "three times after the sign of life");
+    assert_eq!(start.elapsed(), after * 4, "three times after the sign of life");
     assert!(matches!(socket.end(), Some(End::Silent(_))));
     assert_eq!(socket.traffic(), Traffic::default(), "pings are no data");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_limit_silence_goes_on() {
+async fn a_server_says_something_that_wants_no_answer() {
     let (mut socket, mut theirs) = server(1024);
-    socket = socket.keep_alive(Keepalive { every: Duration::from_secs(20), give_up: None });
+    socket = socket.keep_alive(Keepalive::Beat { every: Duration::from_secs(20) });
     let waited = tokio::time::timeout(Duration::from_secs(3600), socket.read(&mut [0; 10])).await;
     assert!(waited.is_err());
-    let mut pings = [0; 1024];
-    assert_eq!(theirs.read(&mut pings).await.unwrap(), 2 * 180, "one each 20 s");
+    let mut beats = [0; 1024];
+    let count = theirs.read(&mut beats).await.unwrap();
+    assert_eq!((count, &beats[..2]), (2 * 180, [0x8a, 0].as_slice()), "one each 20 s");
 }
 
 #[tokio::test]

@@ -171,6 +171,8 @@ fn limits(arguments: &cli::Endpoint) -> Limits {
         unauthenticated: arguments.max_startups,
         sessions: arguments.max_sessions,
         idle: arguments.idle_time,
+        // The answers would count as use at a JupyterHub's proxy. What attends finds out when clients are gone.
+        keepalive: if arguments.attended { None } else { Limits::default().keepalive },
         ..Limits::default()
     }
 }

@@ -14,8 +14,9 @@ use hop_link::{ClientOptions, Keepalive, Parted, ProxyVariables, Target, Trust, 
 use std::path::Path;
 use std::time::Duration;
 
-/// Proxies on the way cut what is silent for a minute; the other end always reads, so that silence means that it is gone.
-const PING: Keepalive = Keepalive { every: Duration::from_secs(25), give_up: Some(Duration::from_secs(100)) };
+/// Servers of ours speak up every 25 s; others are asked. The other end always reads, so that silence means that it is
+/// gone.
+const ASK: Keepalive = Keepalive::Ask { after: Duration::from_secs(45), give_up: Duration::from_secs(120) };
 
 /// Connects, and moves bytes until either side ends.
 pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
         })?;
         let connected = hop_link::connect(&target, &options).await;
         let socket = connected.map_err(|error| explain::refused(&target, &error, options.token.is_some()))?;
-        let mut socket: WebSocket<_> = socket.keep_alive(PING);
+        let mut socket: WebSocket<_> = socket.keep_alive(ASK);
         let Parted { end, traffic } =
             hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;
         end.map_or(Ok(()), |end| explain::ended(&target, &end, traffic))

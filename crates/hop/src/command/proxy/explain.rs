@@ -66,6 +66,15 @@ fn by_status(target: &Target, refusal: &Refusal, has_token: bool) -> CommandErro
         Some(hub) => format!("start it at {}/hub/home, then try again", hub.hub),
         None => "start it, then try again".to_owned(),
     };
+    let nothing = || {
+        let error = CommandError::new(ErrorKind::Unavailable, format!("there is nothing at {target}"));
+        error.hint(match &hub {
+            Some(_) => {
+                "the image of the server may lack the package grasshopper-ssh, or the Hub is just restarting; see the path, too"
+            }
+            None => "check the path",
+        })
+    };
     let not_running = || CommandError::new(ErrorKind::Later, format!("{whose} is not running")).hint(&start);
     match refusal.status {
         301..=308 => {
@@ -78,22 +87,31 @@ fn by_status(target: &Target, refusal: &Refusal, has_token: bool) -> CommandErro
             if to.contains("/login") || to.contains("/oauth") {
                 return no_token(&hub, has_token, &whose);
             }
-            // A Hub has a page of its own for servers that are not there.
-            if to.contains("/hub/") { not_running() } else { CommandError::new(ErrorKind::Unavailable, refusal) }
+            let path = target.path().trim_end_matches('/');
+            if to.contains("/hub/") {
+                // A Hub has a page of its own for servers that are not there.
+                not_running()
+            } else if to.ends_with(path) {
+                // Jupyter looks for what it does not know without the slash at the end, too.
+                nothing()
+            } else {
+                CommandError::new(ErrorKind::Unavailable, refusal)
+            }
         }
         401 | 403 => no_token(&hub, has_token, &whose),
-        404 => CommandError::new(ErrorKind::Unavailable, format!("there is nothing at {target}")).hint(match &hub {
-            Some(_) => {
-                "the image of the server may lack the package grasshopper-ssh, or the Hub is just restarting; see the path, too"
-            }
-            None => "check the path",
-        }),
-        405 | 426 => CommandError::new(ErrorKind::Unavailable, format!("{target} takes no WebSockets")).hint("check the path"),
-        400 => CommandError::new(ErrorKind::Unavailable, format!("{target} did not understand the request (status 400)"))
-            .hint("a proxy before it may drop the Upgrade header; its operator must let WebSockets through"),
+        404 => nothing(),
+        405 | 426 => CommandError::new(ErrorKind::Unavailable, format!("{target} takes no WebSockets"))
+            .hint("check the path"),
+        400 => CommandError::new(
+            ErrorKind::Unavailable,
+            format!("{target} did not understand the request (status 400)"),
+        )
+        .hint("a proxy before it may drop the Upgrade header; its operator must let WebSockets through"),
         424 => not_running(),
-        429 => CommandError::new(ErrorKind::Later, format!("{} has too many requests just now", target.host()))
-            .hint("try again in a minute"),
+        429 => {
+            CommandError::new(ErrorKind::Later, format!("{} has too many requests just now", target.host()))
+                .hint("try again in a minute")
+        }
         502..=504 => CommandError::new(
             ErrorKind::Later,
             format!("{whose} does not answer yet (status {})", refusal.status),
@@ -179,6 +197,7 @@ mod tests {
             (302, Some("/hub/user/alice/sshd/"), true, true, "is not running", 75),
             (302, Some("/hub/login"), true, true, "token does not open", 77),
             (302, Some("https://sso.example/"), false, true, "another sign-in: https://sso.example/", 77),
+            (302, Some("/user/alice/sshd"), true, true, "nothing at wss://hub.example/user/alice/sshd/", 69),
             (302, Some("/else/"), true, true, "status 302", 69),
             (401, None, false, true, "token does not open the server of alice", 77),
             (403, None, false, false, "wants a token, and there is none", 77),
