@@ -3613,7 +3613,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__serve)
-            opts="-h --config --json --help"
+            opts="-h --config --only --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3621,6 +3621,10 @@ _hop() {
             case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -W "keeper signer site" -- "${cur}"))
                     return 0
                     ;;
                 *)

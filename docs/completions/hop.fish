@@ -48,6 +48,9 @@ complete -c hop -n "__fish_hop_using_subcommand up" -l unsandboxed -d 'Do not ke
 complete -c hop -n "__fish_hop_using_subcommand up" -l json -d 'Print one line of JSON instead of text'
 complete -c hop -n "__fish_hop_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand serve" -l config -d 'The settings' -r -F
+complete -c hop -n "__fish_hop_using_subcommand serve" -l only -d 'Run this part of the site only; may be given several times. The parts find one another in the data directory, so that each can be a service of its own' -r -f -a "keeper\t'Starts and holds projects'
+signer\t'Holds the CA keys'
+site\t'Gateway, pages and records'"
 complete -c hop -n "__fish_hop_using_subcommand serve" -l json -d 'Print one line of JSON instead of text'
 complete -c hop -n "__fish_hop_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand admin; and not __fish_seen_subcommand_from account invitation project member key cert session audit help" -l data -d 'The data directory of hop up' -r -F

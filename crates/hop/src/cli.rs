@@ -91,6 +91,7 @@ pub(crate) struct Up {
 Examples:
   hop serve --config /etc/hop/site.toml
   hop serve --config site.toml --json
+  hop serve --config site.toml --only keeper
 
 A small settings file:
   data = \"/var/lib/hop\"
@@ -104,6 +105,10 @@ pub(crate) struct Serve {
     /// The settings
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Run this part of the site only; may be given several times. The parts find one another in the data directory,
+    /// so that each can be a service of its own
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Vec<Role>,
     /// Print one line of JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,

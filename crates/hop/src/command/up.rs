@@ -23,8 +23,8 @@ pub(crate) fn run(arguments: &cli::Up) -> Result<(), CommandError> {
         ..Settings::default()
     };
     server::runtime()?.block_on(async {
-        let supervisor = Supervisor::prepare(settings, offered)?;
-        supervisor.run(|ready| ready.announce(arguments.json)).await
+        let supervisor = Supervisor::prepare(settings, offered, &[])?;
+        supervisor.run(|ready| ready.map_or(Ok(()), |ready| ready.announce(arguments.json))).await
     })
 }
 

@@ -1,6 +1,7 @@
 //! The data directory: what is where, whose it is, and whether it can be trusted.
 
 use super::passage;
+use super::role::Role;
 use super::users::Users;
 use crate::error::{CommandError, ErrorKind};
 use rustix::fs::{FlockOperation, Gid, Uid, chown};
@@ -24,6 +25,9 @@ pub(crate) struct SiteNote {
     pub(crate) http: SocketAddr,
     /// Whether projects are kept apart.
     pub(crate) sandbox: bool,
+    /// The gateway's host keys, as `ALGORITHM BASE64`: for a keeper that is started by itself.
+    #[serde(default)]
+    pub(crate) host_keys: Vec<String>,
 }
 
 /// A data directory that was made or checked.
@@ -116,16 +120,16 @@ impl DataDirectory {
         serde_json::from_slice(&std::fs::read(self.run().join(NOTE)).ok()?).ok()
     }
 
-    /// Takes the directory for one site.
-    pub(crate) fn lock(&self) -> Result<File, CommandError> {
-        let path = self.run().join("lock");
+    /// Takes a part in the directory: each runs once.
+    pub(crate) fn lock(&self, role: Role) -> Result<File, CommandError> {
+        let path = self.run().join(format!("{role}.lock"));
         let open = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = open.map_err(|error| cannot("write", &path, &error))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(lock),
             Err(Errno::WOULDBLOCK) => Err(CommandError::new(
                 ErrorKind::Unavailable,
-                format!("another hop uses {} already", self.root.display()),
+                format!("another hop uses {} already, as its {role}", self.root.display()),
             )
             .hint("stop it first, or choose another place with --data DIR")),
             Err(error) => Err(cannot("lock", &path, &error.into())),

@@ -10,7 +10,7 @@ use super::running::Kept;
 use super::settings::{Network, Settings};
 use crate::command::server;
 use crate::error::{CommandError, ErrorKind, OrFail};
-use hop_ca::SignerClient;
+use hop_ca::{SignerClient, SignerError};
 use hop_env::Environments;
 use hop_env::socket::SocketAccess;
 use hop_gateway::{Clock, EarlierRuns, Gateway, GatewayConfig, Limits, UserCa};
@@ -29,6 +29,9 @@ use zeroize::Zeroizing;
 
 /// How often what is over is cleared away, and keys whose end has come are told to the gateways.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How long the site waits for a signer at its start.
+const SIGNER: Duration = Duration::from_secs(30);
 
 /// Everything that serves.
 struct Site {
@@ -102,7 +105,7 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     let now = records::now();
     let id = GatewayId::new(now, records::random());
     let signer = SignerClient::at(&settings.data.join("run/signer.sock"));
-    let user_ca = signer.public_keys().await.or_fail(ErrorKind::Unavailable)?.user_ca;
+    let user_ca = ca_keys(&signer).await?.user_ca;
     let (user_ca, _) = PublicKey::parse_line(&user_ca).or_fail(ErrorKind::Internal)?;
     let environments = Environments::at(settings.data.join("run/keeper.sock"));
     let portal = portal(settings, operations, environments.clone(), names.clone())?;
@@ -149,6 +152,19 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         complaints: first.complaints,
     };
     Ok((Site { store, gateway, ssh, portal, http, proxy }, ready))
+}
+
+/// Asks the signer; one that is started by itself may be starting.
+async fn ca_keys(signer: &SignerClient) -> Result<hop_ca::PublicKeys, CommandError> {
+    let deadline = tokio::time::Instant::now() + SIGNER;
+    loop {
+        match signer.public_keys().await {
+            Err(SignerError::Unreachable { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            asked => return asked.or_fail(ErrorKind::Unavailable),
+        }
+    }
 }
 
 /// Notes this run of the gateway in the data directory, which one site uses at a time; says which run is noted there.

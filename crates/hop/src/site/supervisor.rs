@@ -1,4 +1,5 @@
-//! The process that a person starts: it binds, starts the others, starts again whichever dies, and stops them.
+//! The process that a person starts: it binds, starts the others, starts again whichever dies, and stops them. Several
+//! may share a site, each with some of its parts.
 //!
 //! Must stay true: listeners outlive the processes that use them, so that whoever connects while one is started again
 //! waits instead of being refused.
@@ -18,7 +19,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -45,67 +46,85 @@ pub(crate) struct Supervisor {
     program: PathBuf,
     offered_keys: Vec<String>,
     gateway_host_keys: Vec<String>,
-    listeners: Listeners,
-    /// Nobody else starts a site here as long as it is held.
+    data: DataDirectory,
+    parts: Vec<Part>,
+}
+
+/// A part of the site that is ours to run.
+struct Part {
+    role: Role,
+    /// What it listens on; outlives the process.
+    listeners: Vec<OwnedFd>,
+    /// Nobody else runs it here as long as this is held.
     _lock: File,
 }
 
-/// What outlives the processes.
-struct Listeners {
-    ssh: TcpListener,
-    http: TcpListener,
-    keeper: UnixListener,
-    signer: UnixListener,
-}
+/// Each needs those before it, when it starts.
+const ORDER: [Role; 3] = [Role::Signer, Role::Site, Role::Keeper];
+/// Sessions end first, then what they run in.
+const ORDER_OF_ENDS: [Role; 3] = [Role::Site, Role::Keeper, Role::Signer];
 
 impl Supervisor {
-    /// Prepares the data directory and binds every address. `offered_keys` are for the first account.
-    pub(crate) fn prepare(mut settings: Settings, offered_keys: Vec<String>) -> Result<Self, CommandError> {
+    /// Prepares the data directory and binds what these parts listen on; none means all. `offered_keys` are for the
+    /// first account.
+    pub(crate) fn prepare(
+        mut settings: Settings,
+        offered_keys: Vec<String>,
+        only: &[Role],
+    ) -> Result<Self, CommandError> {
         let users = Users::choose(&settings)?;
         let data = DataDirectory::prepare(&settings.data, &users)?;
-        let lock = data.lock()?;
+        let ours = |role: &Role| only.is_empty() || only.contains(role);
+        let locks: Result<Vec<_>, _> =
+            ORDER.into_iter().filter(ours).map(|role| data.lock(role).map(|lock| (role, lock))).collect();
+        let locks = locks?;
         let data = data.within_reach(&users)?;
         settings.data = data.root().to_owned();
-        let run = data.run();
-        let listeners = Listeners {
-            keeper: private_socket(&run, Role::Keeper, &users)?,
-            signer: private_socket(&run, Role::Signer, &users)?,
-            ssh: bind(settings.ssh, "--ssh")?,
-            http: bind(settings.http, "--http")?,
-        };
-        let address = |listener: &TcpListener| listener.local_addr().or_fail(ErrorKind::Unavailable);
-        data.note(&SiteNote {
-            ssh: address(&listeners.ssh)?,
-            http: address(&listeners.http)?,
-            sandbox: settings.projects.sandbox,
-        })?;
+        let mut parts = Vec::new();
+        for (role, lock) in locks {
+            let listeners = match role {
+                Role::Site => site_listeners(&settings, &data)?,
+                Role::Keeper | Role::Signer => vec![private_socket(&data.run(), role, &users)?],
+            };
+            parts.push(Part { role, listeners, _lock: lock });
+        }
         let program = data.program(&users)?;
-        let gateway_host_keys = Vec::new();
-        Ok(Self { settings, users, program, offered_keys, gateway_host_keys, listeners, _lock: lock })
+        Ok(Self { settings, users, program, offered_keys, gateway_host_keys: Vec::new(), data, parts })
     }
 
-    /// Starts all, calls `announce` when the site is ready for the first time, and goes on until a signal.
+    /// Starts all parts, calls `announce` when they are ready for the first time (with what the site says, if it is
+    /// one of them), and goes on until a signal.
     pub(crate) async fn run<F>(mut self, announce: F) -> Result<(), CommandError>
     where
-        F: FnOnce(&SiteReady) -> Result<(), CommandError>,
+        F: FnOnce(Option<&SiteReady>) -> Result<(), CommandError>,
     {
         let Signals { mut terminate, mut interrupt } = Signals::catch()?;
-        let (mut signer, _) = self.start(Role::Signer).await?;
-        let (mut site, said) = self.start(Role::Site).await?;
-        let ready: SiteReady = serde_json::from_value(said).or_fail(ErrorKind::Internal)?;
-        // Projects know the gateway's host keys.
-        self.gateway_host_keys.clone_from(&ready.host_key_lines);
-        let (mut keeper, _) = self.start(Role::Keeper).await?;
-        announce(&ready)?;
+        let (mut processes, mut ready) = (Vec::new(), None);
+        let roles: Vec<Role> = self.parts.iter().map(|part| part.role).collect();
+        for role in roles {
+            if role == Role::Keeper && ready.is_none() {
+                self.gateway_host_keys = tokio::select! {
+                    known = noted_host_keys(&self.data) => known?,
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                };
+            }
+            let (process, said) = self.start(role).await?;
+            if role == Role::Site {
+                let site: SiteReady = serde_json::from_value(said).or_fail(ErrorKind::Internal)?;
+                // Projects know the gateway's host keys.
+                self.gateway_host_keys.clone_from(&site.host_key_lines);
+                if let Some(note) = self.data.noted() {
+                    self.data.note(&SiteNote { host_keys: site.host_key_lines.clone(), ..note })?;
+                }
+                ready = Some(site);
+            }
+            processes.push(process);
+        }
+        announce(ready.as_ref())?;
 
         let stop = CancellationToken::new();
-        let kept = async {
-            tokio::join!(
-                self.keep(&mut signer, &stop),
-                self.keep(&mut keeper, &stop),
-                self.keep(&mut site, &stop)
-            );
-        };
+        let kept = self.keep_all(&mut processes, &stop);
         let stopped = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -116,10 +135,10 @@ impl Supervisor {
         };
         tokio::join!(kept, stopped);
 
+        processes.sort_by_key(|process| ORDER_OF_ENDS.iter().position(|role| *role == process.role));
         let ended = async {
-            // Sessions first, then what they run in.
             let deadline = Instant::now() + PATIENCE;
-            for process in [&mut site, &mut keeper, &mut signer] {
+            for process in &mut processes {
                 process.end(deadline).await;
             }
         };
@@ -152,9 +171,14 @@ impl Supervisor {
         let child = command.spawn().map_err(|error| cannot("start", &error))?;
         // It holds the other end; ours closes with it.
         drop(command);
+        let mut settings = self.settings.clone();
+        if role != Role::Site {
+            // It may hold a password.
+            settings.store = None;
+        }
         let orders = Orders {
             role,
-            settings: self.settings.clone(),
+            settings,
             users: self.users.clone(),
             program: self.program.clone(),
             offered_keys: self.offered_keys.clone(),
@@ -181,13 +205,17 @@ impl Supervisor {
         }
     }
 
+    /// Copies of a part's listeners.
     fn descriptors(&self, role: Role) -> Result<Vec<OwnedFd>, CommandError> {
-        let copy = |descriptor: BorrowedFd<'_>| descriptor.try_clone_to_owned().or_fail(ErrorKind::Internal);
-        let Listeners { ssh, http, keeper, signer } = &self.listeners;
-        match role {
-            Role::Site => Ok(vec![copy(ssh.as_fd())?, copy(http.as_fd())?]),
-            Role::Keeper => Ok(vec![copy(keeper.as_fd())?]),
-            Role::Signer => Ok(vec![copy(signer.as_fd())?]),
+        let listeners = self.parts.iter().filter(|part| part.role == role).flat_map(|part| &part.listeners);
+        listeners.map(|listener| listener.try_clone().or_fail(ErrorKind::Internal)).collect()
+    }
+
+    /// Keeps each of the processes, until all stop.
+    async fn keep_all(&self, processes: &mut [Process], stop: &CancellationToken) {
+        if let [first, rest @ ..] = processes {
+            // There are three at most.
+            tokio::join!(self.keep(first, stop), Box::pin(self.keep_all(rest, stop)));
         }
     }
 
@@ -275,12 +303,53 @@ fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, CommandError> 
     )
 }
 
+/// What the site listens on: SSH, then the pages. Notes where that is.
+fn site_listeners(settings: &Settings, data: &DataDirectory) -> Result<Vec<OwnedFd>, CommandError> {
+    let (ssh, http) = (bind(settings.ssh, "--ssh")?, bind(settings.http, "--http")?);
+    let address = |listener: &TcpListener| listener.local_addr().or_fail(ErrorKind::Unavailable);
+    data.note(&SiteNote {
+        ssh: address(&ssh)?,
+        http: address(&http)?,
+        sandbox: settings.projects.sandbox,
+        host_keys: data.noted().map(|note| note.host_keys).unwrap_or_default(),
+    })?;
+    Ok(vec![ssh.into(), http.into()])
+}
+
+/// The gateway's host keys as a site that is started by itself has noted them; waits for its first start.
+async fn noted_host_keys(data: &DataDirectory) -> Result<Vec<String>, CommandError> {
+    let deadline = Instant::now() + READY;
+    let mut is_told = false;
+    loop {
+        match data.noted() {
+            Some(note) if !note.host_keys.is_empty() => return Ok(note.host_keys),
+            Some(_) | None if Instant::now() < deadline => {
+                if !is_told {
+                    output::note("waiting for the site's first start, which makes its host keys");
+                }
+                is_told = true;
+                tokio::time::sleep(SOON).await;
+            }
+            Some(_) | None => {
+                return Err(CommandError::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "no site has started yet in {}: its host keys are not known",
+                        data.root().display()
+                    ),
+                )
+                .hint("start hop serve --only site with the same settings, and the signer before it"));
+            }
+        }
+    }
+}
+
 /// A Unix socket in `run` that the site can connect to, and nobody else but root.
-fn private_socket(run: &Path, role: Role, users: &Users) -> Result<UnixListener, CommandError> {
+fn private_socket(run: &Path, role: Role, users: &Users) -> Result<OwnedFd, CommandError> {
     let path = run.join(format!("{}.sock", role.name()));
     let owner = users.projects().map(|_| (users.site(), users.site()));
     let bound = hop_env::socket::bind(&path, SocketAccess { owner, ..SocketAccess::PRIVATE });
-    bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener)).map_err(|error| {
+    bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener.into())).map_err(|error| {
         CommandError::new(ErrorKind::Unavailable, format!("cannot make {}: {error}", path.display()))
     })
 }

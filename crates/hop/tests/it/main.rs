@@ -15,6 +15,7 @@ mod endings;
 mod endpoint;
 mod errors;
 mod load;
+mod parts;
 mod processes;
 mod session;
 mod site;

@@ -62,6 +62,7 @@ impl Desk {
         let note = data.noted().unwrap_or(SiteNote {
             ssh: settings.ssh,
             http: settings.http,
+            host_keys: Vec::new(),
             sandbox: settings.projects.sandbox,
         });
         let store = site_records::open(&settings, Preparation::ExpectCurrent).await?;
