@@ -61,6 +61,7 @@ pub const PROGRAMS: &[Program] = &[
     from("tmux", "tmux"),
     from("util-linux", "flock"),
     from("util-linux", "nsenter"),
+    from("util-linux", "setsid"),
     from("util-linux", "setpriv"),
     from("util-linux", "unshare"),
     from("vim", "vim"),

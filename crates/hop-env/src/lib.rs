@@ -9,7 +9,7 @@ mod cgroup;
 mod connections;
 mod environments;
 mod homes;
-mod inherited;
+pub mod inherited;
 mod keeper;
 mod made_etc;
 mod passing;

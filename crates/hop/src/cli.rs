@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts, the man pages and the reference.
 
 pub(crate) mod admin;
+pub(crate) mod out;
 pub(crate) mod proxy;
 
 use crate::site::role::Role;
@@ -28,6 +29,14 @@ pub(crate) enum Command {
     Up(Up),
     Serve(Serve),
     Admin(admin::Admin),
+    Login(out::Login),
+    Logout(out::Logout),
+    Status(out::Status),
+    Exec(out::Exec),
+    Ssh(out::Ssh),
+    SshConfig(out::SshConfig),
+    Answer(out::Answer),
+    Daemon(out::Daemon),
     Endpoint(Box<Endpoint>),
     SftpServer(SftpServer),
     Proxy(proxy::Proxy),
@@ -42,6 +51,10 @@ pub(crate) enum Command {
     ProxyPort(ProxyPort),
     #[command(hide = true)]
     Walls(Walls),
+    #[command(hide = true)]
+    Ensure(out::Ensure),
+    #[command(hide = true)]
+    Dial(out::Dial),
 }
 
 /// Start a whole site: SSH gateway, web pages, projects; and print how to get in

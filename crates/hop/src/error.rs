@@ -14,6 +14,8 @@ pub(crate) enum ErrorKind {
     Denied = 77,
     /// 78: a file or a setting is wrong.
     Config = 78,
+    /// 130: the person gave up (128 and SIGINT, as shells have it).
+    Interrupted = 130,
 }
 
 /// A failed command.

@@ -11,15 +11,17 @@ mod site;
 use clap::Parser;
 use cli::{Cli, Command};
 use error::CommandError;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let called_as_sftp_server = std::env::args_os()
-        .next()
-        .and_then(|name| std::path::PathBuf::from(name).file_name().map(|name| name == "sftp-server"))
-        .unwrap_or(false);
-    if called_as_sftp_server {
+    let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    let name = called.file_name().unwrap_or_default();
+    if name == "sftp-server" {
         return finish(command::sftp_server::run(std::env::args_os().skip(1)));
+    }
+    if name == command::out::askpass::NAME {
+        return command::out::askpass::run(&called, std::env::args_os().skip(1));
     }
     let cli = Cli::parse();
     finish(match cli.command {
@@ -34,6 +36,16 @@ fn main() -> ExitCode {
         Command::Role(arguments) => return site::role::run(arguments.role),
         Command::Door => command::door::run(),
         Command::ProxyPort(arguments) => command::proxy_port::run(&arguments.socket),
+        Command::Login(arguments) => command::out::login::run(&arguments),
+        Command::Logout(arguments) => command::out::logout::run(&arguments),
+        Command::Status(arguments) => command::out::status::run(&arguments),
+        Command::Exec(arguments) => return command::out::exec::run(&arguments),
+        Command::Ssh(arguments) => return command::out::ssh::run(&arguments),
+        Command::SshConfig(arguments) => command::out::ssh_config::run(&arguments),
+        Command::Answer(arguments) => command::out::answer::run(&arguments),
+        Command::Daemon(arguments) => command::out::daemon::run(&arguments),
+        Command::Ensure(arguments) => return command::out::ensure::run(&arguments),
+        Command::Dial(arguments) => return command::out::dial::run(&arguments),
         Command::Walls(arguments) => return command::walls::run(arguments.words),
     })
 }

@@ -1,5 +1,5 @@
 //! The two streams: data on standard output, everything else on standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only file that prints")]
+#![expect(clippy::print_stderr, reason = "the only file that prints")]
 
 use crate::error::{CommandError, ErrorKind};
 use serde::Serialize;
@@ -7,9 +7,13 @@ use std::io::{IsTerminal, Write};
 
 /// Prints one line of data.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    let mut stdout = std::io::stdout();
     // A reader at the other end of a pipe waits for it.
-    let _ = std::io::stdout().flush();
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        // `hop … | head` has what it wanted.
+        std::process::exit(0);
+    }
 }
 
 /// Prints one JSON document on a line.
@@ -23,6 +27,17 @@ pub(crate) fn json(document: &impl Serialize) -> Result<(), CommandError> {
 /// Says something to the person.
 pub(crate) fn note(text: &str) {
     eprintln!("{text}");
+}
+
+/// Advises the person.
+pub(crate) fn hint(text: &str) {
+    eprintln!("{} {text}", label("hint:", "36"));
+}
+
+/// Asks the person; the answer is read from standard input.
+pub(crate) fn ask(text: &str) {
+    eprint!("{text}");
+    let _ = std::io::stderr().flush();
 }
 
 /// Warns the person.

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod door;
 pub(crate) mod endpoint;
 pub(crate) mod generate;
+pub(crate) mod out;
 pub(crate) mod proxy;
 pub(crate) mod proxy_port;
 pub(crate) mod sftp_server;

@@ -16,6 +16,7 @@ mod endpoint;
 mod errors;
 mod load;
 mod parts;
+mod out;
 mod processes;
 mod session;
 mod site;

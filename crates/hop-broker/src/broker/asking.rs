@@ -1,0 +1,153 @@
+//! Questions on their way from ssh to a person and back.
+//!
+//! Must stay true: only a process that a login in progress has started may ask, by the kernel's word for whose child it
+//! is; an answer goes to it and to nobody else.
+
+use super::Broker;
+use super::held::Asking;
+use super::place::PlaceId;
+use crate::prompt::class::Hint;
+use crate::prompt::{Class, Open, PromptId};
+use crate::protocol::Event;
+use crate::secret::Secret;
+use hop_connect::Alias;
+use hop_connect::connection::Connection;
+use hop_connect::master::printable;
+use std::time::SystemTime;
+
+/// The longest question that is shown.
+const LONGEST: usize = 4096;
+
+impl Broker {
+    pub(super) fn ask(&mut self, place: PlaceId, alias: &Alias, text: &str, hint: Hint) {
+        let Some(pid) = self.places.get(&place).map(|place| place.pid) else { return };
+        let Some(held) = self.held.get_mut(alias) else { return self.answer(place, Event::Unanswered) };
+        let is_ours = matches!(held.connection, Connection::Starting(_))
+            && held.master.is_some_and(|master| hop_connect::parent::is_ancestor(master, pid));
+        if !is_ours {
+            tracing::warn!(%alias, pid, "a process that no login started asks; it gets no answer");
+            return self.answer(place, Event::Unanswered);
+        }
+        let lines = text.lines().map(|line| printable(line.as_bytes()));
+        let text: String = lines.collect::<Vec<_>>().join("\n").chars().take(LONGEST).collect();
+        let mut context: Vec<String> = held.context.drain(..).collect();
+        // ssh itself says nothing when a server asks the same once more.
+        if held.answered.as_ref() == Some(&text) {
+            context.push("That was not accepted.".to_owned());
+        }
+        let since = SystemTime::now();
+        let asking = Asking { place, since, give_up: None };
+        self.desk.ask(alias.clone(), text, hint, context, asking);
+        self.show_all();
+        self.refuse_where_nobody_is();
+    }
+
+    /// Shows every question wherever it belongs and is not shown yet.
+    pub(super) fn show_all(&mut self) {
+        let open: Vec<Open> = self.desk.open().cloned().collect();
+        for question in open {
+            for place in self.audience(&question.alias) {
+                if let Some(place) = self.places.get_mut(&place)
+                    && place.shown.insert(question.id)
+                {
+                    place.tell(Event::Prompt(question.clone()));
+                }
+            }
+        }
+    }
+
+    /// Where a question is open and nobody can be asked, those who wait are told at once; the question stays a while
+    /// for `hop answer`.
+    pub(super) fn refuse_where_nobody_is(&mut self) {
+        let asked: Vec<Alias> = self.desk.open().map(|open| open.alias.clone()).collect();
+        for alias in asked.iter().filter(|alias| self.audience(alias).is_empty()).cloned().collect::<Vec<_>>()
+        {
+            self.fail_waiting(&alias, &|| super::needs_person(&alias));
+        }
+    }
+
+    pub(super) fn answered(&mut self, place: PlaceId, prompt: PromptId, text: Secret) {
+        if !self.places.get(&place).is_some_and(|place| place.shown.contains(&prompt)) {
+            let reason = "that question was not asked here".to_owned();
+            return self.answer(place, Event::Refused { reason });
+        }
+        let Some((open, asking)) = self.desk.close(prompt) else {
+            // Somebody else was quicker, or the host has hung up: this is no answer to anything else.
+            return self.answer(place, Event::Withdrawn { prompt });
+        };
+        if let Some(held) = self.held.get_mut(&open.alias)
+            && open.class != Class::HostKey
+        {
+            held.answered = Some(open.text.clone());
+            held.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
+        }
+        self.answer(asking.place, Event::Answered { text });
+        self.take_down(prompt, Some(place));
+    }
+
+    pub(super) fn declined(&mut self, place: PlaceId, prompt: PromptId) {
+        if let Some(place) = self.places.get_mut(&place) {
+            place.shown.remove(&prompt);
+        }
+        // Others may still answer.
+        let Some(alias) = self.desk.open().find(|open| open.id == prompt).map(|open| open.alias.clone())
+        else {
+            return;
+        };
+        let others = self.audience(&alias);
+        if others.iter().all(|other| *other == place)
+            && let Some((_, asking)) = self.desk.close(prompt)
+        {
+            self.answer(asking.place, Event::Unanswered);
+        }
+    }
+
+    /// The askpass process is gone: its ssh has given the question up.
+    pub(super) fn askpass_left(&mut self, place: PlaceId) {
+        let theirs: Vec<PromptId> = self.desk.close_where(|asking| asking.place == place);
+        for prompt in theirs {
+            self.take_down(prompt, None);
+        }
+    }
+
+    /// A login ended with its questions open.
+    pub(super) fn withdraw(&mut self, alias: &Alias) {
+        for (open, asking) in self.desk.withdraw_all(alias) {
+            self.answer(asking.place, Event::Unanswered);
+            self.take_down(open.id, None);
+        }
+    }
+
+    fn take_down(&mut self, prompt: PromptId, except: Option<PlaceId>) {
+        for (id, place) in &mut self.places {
+            if place.shown.remove(&prompt) && Some(*id) != except {
+                place.tell(Event::Withdrawn { prompt });
+            }
+        }
+    }
+
+    pub(super) fn next_question_end(&self) -> Option<SystemTime> {
+        self.desk.replies().filter_map(|asking| asking.give_up).min()
+    }
+
+    /// Gives up what nobody was there to answer for too long.
+    pub(super) fn give_up_questions(&mut self, now: SystemTime) {
+        let attended: Vec<(PromptId, bool)> =
+            self.desk.open().map(|open| (open.id, !self.audience(&open.alias).is_empty())).collect();
+        let wait = self.settings.question_wait;
+        for (prompt, is_attended) in attended {
+            let Some(asking) = self.desk.reply_mut(prompt) else { continue };
+            asking.give_up = if is_attended { None } else { asking.give_up.or(Some(now + wait)) };
+            if asking.give_up.is_none_or(|at| at > now) {
+                continue;
+            }
+            if let Some((open, asking)) = self.desk.close(prompt) {
+                if let Some(held) = self.held.get_mut(&open.alias) {
+                    held.unanswered = true;
+                }
+                self.answer(asking.place, Event::Unanswered);
+                self.take_down(prompt, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One host that the broker holds, or tries to hold, a connection to.
+
+use crate::prompt::PromptId;
+use crate::protocol::{ConnectionStatus, StateName, UserStatus};
+use hop_connect::connection::{Connection, Lifetime};
+use hop_connect::resolve::{Resolved, Route};
+use hop_connect::{Alias, SocketDirectory};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::place::PlaceId;
+
+/// Lines of standard error that are kept.
+const LINES: usize = 64;
+/// A day's work.
+const WHOLE: Duration = Duration::from_secs(8 * 3600);
+
+/// A host.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) alias: Alias,
+    pub(super) connection: Connection,
+    pub(super) lifetime: Lifetime,
+    /// What it was last resolved to.
+    pub(super) resolved: Option<Resolved>,
+    /// `ssh -G` runs.
+    pub(super) resolving: bool,
+    /// What its logins see of a user's environment.
+    pub(super) environment: Vec<(String, String)>,
+    /// Numbers attempts, so that the end of one is never taken for that of the next.
+    pub(super) generation: u64,
+    /// The process that was started, and its group.
+    pub(super) master: Option<u32>,
+    /// Standard error since the last question.
+    pub(super) context: VecDeque<String>,
+    /// Standard error of this attempt.
+    pub(super) said: VecDeque<String>,
+    /// How long the last question of this attempt was open; `None` when nothing was asked.
+    pub(super) asked: Option<Duration>,
+    /// The last question of this attempt that was answered.
+    pub(super) answered: Option<String>,
+    /// Somebody was asked and nobody was there.
+    pub(super) unanswered: bool,
+    /// Why it was ended by us.
+    pub(super) ending: Option<String>,
+    /// It has been up since the broker started; who comes later is not left to log in by itself.
+    pub(super) was_up: bool,
+    /// A person logged out: it is forgotten when it is down.
+    pub(super) is_leaving: bool,
+    /// Passengers, by their processes.
+    pub(super) passengers: BTreeMap<u32, String>,
+}
+
+impl Held {
+    pub(super) fn new(alias: Alias) -> Self {
+        Self {
+            alias,
+            connection: Connection::default(),
+            lifetime: Lifetime { whole: WHOLE, idle: None },
+            resolved: None,
+            resolving: false,
+            environment: Vec::new(),
+            generation: 0,
+            master: None,
+            context: VecDeque::new(),
+            said: VecDeque::new(),
+            asked: None,
+            answered: None,
+            unanswered: false,
+            ending: None,
+            was_up: false,
+            is_leaving: false,
+            passengers: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps a line of standard error.
+    pub(super) fn heard(&mut self, line: String) {
+        for kept in [&mut self.context, &mut self.said] {
+            if kept.len() == LINES {
+                kept.pop_front();
+            }
+            kept.push_back(line.clone());
+        }
+    }
+
+    /// Forgets the attempt before.
+    pub(super) fn begin_attempt(&mut self) -> u64 {
+        self.generation += 1;
+        self.context.clear();
+        self.said.clear();
+        (self.asked, self.answered, self.unanswered, self.ending, self.master) =
+            (None, None, false, None, None);
+        self.generation
+    }
+
+    pub(super) fn status(
+        &self,
+        sockets: &SocketDirectory,
+        own_users: Vec<UserStatus>,
+        waiting: usize,
+        asks: Option<String>,
+    ) -> ConnectionStatus {
+        let (state, since, until, reason) = match &self.connection {
+            Connection::Down(down) => (StateName::Down, None, None, down.reason.clone()),
+            Connection::Starting(starting) => (StateName::Starting, Some(starting.since), None, None),
+            Connection::Up(up) => (StateName::Up, Some(up.since), Some(up.until), None),
+            Connection::Draining(draining) => (StateName::Draining, None, Some(draining.until), None),
+        };
+        let passengers =
+            self.passengers.iter().map(|(pid, what)| UserStatus { what: what.clone(), pid: *pid });
+        ConnectionStatus {
+            alias: self.alias.clone(),
+            state,
+            target: self.resolved.as_ref().map(target),
+            via: self.resolved.as_ref().and_then(via),
+            since: since.map(seconds),
+            until: until.map(seconds),
+            users: passengers.chain(own_users).collect(),
+            waiting,
+            asks,
+            reason,
+            socket: self.socket(sockets),
+        }
+    }
+
+    pub(super) fn socket(&self, sockets: &SocketDirectory) -> PathBuf {
+        sockets.control_socket(&self.alias)
+    }
+}
+
+/// What is kept of an open question besides itself.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// The conversation of the askpass process.
+    pub(super) place: PlaceId,
+    pub(super) since: SystemTime,
+    /// When it is given up because nobody is there; pushed on while somebody is.
+    pub(super) give_up: Option<SystemTime>,
+}
+
+/// A question that is shown at a place.
+pub(super) type Shown = std::collections::BTreeSet<PromptId>;
+
+fn target(resolved: &Resolved) -> String {
+    match resolved.port {
+        22 => format!("{}@{}", resolved.user, resolved.host_name),
+        port => format!("{}@{}:{port}", resolved.user, resolved.host_name),
+    }
+}
+
+fn via(resolved: &Resolved) -> Option<String> {
+    match &resolved.route {
+        Route::Direct => None,
+        Route::Jump(hosts) => Some(hosts.clone()),
+        Route::Command(command) => Some(command.clone()),
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,91 @@
+//! The tasks beside the broker's own: each does one thing that takes time and tells the broker what came of it.
+
+use super::{Inbox, Input};
+use hop_connect::Alias;
+use hop_connect::master::{Plan, Started};
+use hop_connect::resolve::{Ssh, resolve};
+use hop_connect::watch::ProcessEnd;
+use tokio::sync::mpsc;
+
+/// Lines of standard error on their way.
+const LINES: usize = 64;
+/// How long the end of a master waits for the end of its standard error.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Asks ssh what a host means.
+pub(super) async fn resolving(ssh: Ssh, alias: Alias, inbox: Inbox) {
+    let result = resolve(&ssh, &alias).await;
+    let _ = inbox.send(Input::Resolved { alias, result }).await;
+}
+
+/// Runs a master from its start to its end.
+pub(super) async fn mastering(plan: Plan, generation: u64, inbox: Inbox) {
+    let alias = plan.alias.clone();
+    let (sender, lines) = mpsc::channel(LINES);
+    let telling = tokio::spawn(tell_lines(lines, alias.clone(), generation, inbox.clone()));
+    let error = run_master(&plan, generation, sender, &inbox).await.err();
+    // Its last words come before its end; but a process that it left behind may hold the pipe for ever.
+    let _ = tokio::time::timeout(LAST_WORDS, telling).await;
+    let _ = inbox.send(Input::MasterEnded { alias, generation, error }).await;
+}
+
+/// What could not be done is said in words; that the master failed, its own words say.
+async fn run_master(
+    plan: &Plan,
+    generation: u64,
+    lines: mpsc::Sender<String>,
+    inbox: &Inbox,
+) -> Result<(), String> {
+    let mut master = plan
+        .start(lines)
+        .map_err(|error| format!("cannot run {}: {error}", plan.ssh.program.to_string_lossy()))?;
+    let pid = master.pid().unwrap_or_default();
+    let alias = || plan.alias.clone();
+    let _ = inbox.send(Input::MasterStarted { alias: alias(), generation, pid }).await;
+    match master.started().await {
+        Ok(Started::Ended(_)) => Ok(()),
+        Ok(Started::Up { pid }) => {
+            let _ = inbox.send(Input::MasterUp { alias: alias(), generation, pid }).await;
+            master.ended().await.map(drop).map_err(|error| format!("cannot wait for ssh: {error}"))
+        }
+        Err(error) => {
+            hop_connect::master::kill(pid);
+            Err(format!("cannot watch the login: {error}"))
+        }
+    }
+}
+
+async fn tell_lines(mut lines: mpsc::Receiver<String>, alias: Alias, generation: u64, inbox: Inbox) {
+    while let Some(text) = lines.recv().await {
+        if inbox.send(Input::Line { alias: alias.clone(), generation, text }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for the end of a passenger.
+pub(super) async fn riding(alias: Alias, pid: u32, inbox: Inbox) {
+    if let Ok(end) = ProcessEnd::of(pid) {
+        let _ = end.wait().await;
+    }
+    let _ = inbox.send(Input::PassengerLeft { alias, pid }).await;
+}
+
+/// What the broker asks of a master.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    Terminate,
+    StopListening,
+}
+
+/// Passes an order on; a master that does not take it is killed.
+pub(super) async fn ordering(socket: std::path::PathBuf, pid: u32, order: Order) {
+    let done = match order {
+        Order::Terminate => hop_connect::master::terminate(&socket).await,
+        Order::StopListening => hop_connect::master::stop_listening(&socket).await,
+    };
+    if let Err(error) = done {
+        tracing::info!(pid, %error, ?order, "a master did not take an order");
+        hop_connect::master::kill(pid);
+    }
+}

@@ -1,0 +1,75 @@
+//! One conversation as the broker sees it: a terminal, a program, an ssh or a question that waits.
+
+use crate::protocol::{Event, UserStatus};
+use hop_connect::Alias;
+use hop_connect::passenger::Passenger;
+use tokio::sync::mpsc;
+
+/// Numbers conversations.
+pub(super) type PlaceId = u64;
+
+/// A conversation.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Bounded; a place that does not read is left out.
+    pub(super) events: mpsc::Sender<Event>,
+    /// The process at the other end, by the kernel's word.
+    pub(super) pid: u32,
+    /// What it waits for.
+    pub(super) waits: Option<Waits>,
+    /// It uses a connection for as long as it talks.
+    pub(super) uses: Option<(Alias, UserStatus)>,
+    /// A person is there and answers what concerns their own logins.
+    pub(super) is_attended: bool,
+    /// A person is there for all questions.
+    pub(super) attends: bool,
+    /// It is told of changes.
+    pub(super) watches: bool,
+    /// What it is shown.
+    pub(super) shown: super::held::Shown,
+}
+
+/// A place in line.
+#[derive(Debug)]
+pub(super) struct Waits {
+    pub(super) alias: Alias,
+    pub(super) purpose: Purpose,
+    /// The login on whose way this one is: its ssh goes through this host.
+    pub(super) behalf: Option<Alias>,
+}
+
+/// What a place does when the connection is up.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A person logs in.
+    Login,
+    /// A program of ours uses it.
+    Use(String),
+    /// An ssh rides on it.
+    Ride { passenger: Box<Passenger>, pid: u32, started_by: String },
+}
+
+impl Place {
+    pub(super) fn new(events: mpsc::Sender<Event>, pid: u32) -> Self {
+        Self {
+            events,
+            pid,
+            waits: None,
+            uses: None,
+            is_attended: false,
+            attends: false,
+            watches: false,
+            shown: Default::default(),
+        }
+    }
+
+    /// Says something, unless the other end has let too much pile up: it misses it then and is no worse off than one
+    /// that came later.
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    pub(super) fn waits_for(&self, alias: &Alias) -> bool {
+        self.waits.as_ref().is_some_and(|waits| waits.alias == *alias)
+    }
+}

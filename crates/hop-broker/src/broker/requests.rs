@@ -1,0 +1,173 @@
+//! What each request does.
+
+use super::Broker;
+use super::held::Held;
+use super::place::{Place, PlaceId, Purpose, Waits};
+use crate::protocol::{Event, Request};
+use hop_connect::Alias;
+use hop_connect::connection::{self, Connection};
+use hop_connect::passenger::Errand;
+use std::time::Duration;
+
+/// A program of the user could set anything else of ssh's environment by asking; it gains nothing by it, but a
+/// misunderstanding could: these are what logins need.
+const ENVIRONMENT: &[&str] =
+    &["SSH_AUTH_SOCK", "KRB5CCNAME", "PATH", "LANG", "LC_ALL", "DISPLAY", "WAYLAND_DISPLAY"];
+/// Longer than this is a mistake in a number.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Shorter is over before it is used.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+impl Broker {
+    pub(super) fn request(&mut self, place: PlaceId, request: Request) {
+        let Some(asking) = self.places.get_mut(&place) else { return };
+        match request {
+            Request::Login { alias, lifetime, idle, attended, environment } => {
+                asking.is_attended = attended;
+                self.set_lifetime(&alias, lifetime, idle);
+                self.set_environment(&alias, environment);
+                self.wait(place, &alias, Purpose::Login);
+            }
+            Request::Use { alias, purpose, attended, environment } => {
+                asking.is_attended = attended;
+                self.set_environment(&alias, environment);
+                self.wait(place, &alias, Purpose::Use(purpose));
+            }
+            Request::Ensure { alias, passenger, pid, started_by, attended, environment } => {
+                asking.is_attended = attended;
+                let is_up =
+                    matches!(self.held.get(&alias).map(|held| &held.connection), Some(Connection::Up(_)));
+                match passenger.errand() {
+                    Errand::Nothing => return asking.tell(Event::Declined { reason: None }),
+                    Errand::Look if !is_up => return asking.tell(Event::Declined { reason: None }),
+                    Errand::Look | Errand::Ride => {}
+                }
+                self.set_environment(&alias, environment);
+                self.wait(place, &alias, Purpose::Ride { passenger, pid, started_by });
+            }
+            Request::Silent { alias, master } => {
+                // Somebody else may have noticed, too: its successor is not to blame.
+                if let Some(held) = self.held.get_mut(&alias).filter(|held| held.master == Some(master)) {
+                    tracing::warn!(%alias, "the connection does not answer; it is replaced");
+                    held.heard("it did not answer".to_owned());
+                    self.event(&alias, connection::Event::Silent);
+                    self.abandon(&alias);
+                }
+                self.answer(place, Event::Done);
+            }
+            Request::Logout { alias, at_once } => self.logout(place, &alias, at_once),
+            Request::Status => {
+                let status = self.status();
+                self.answer(place, Event::Status(status));
+            }
+            Request::Watch => {
+                asking.watches = true;
+                let status = self.status();
+                self.answer(place, Event::Status(status));
+            }
+            Request::Attend => {
+                asking.attends = true;
+                asking.tell(Event::Done);
+                self.show_all();
+            }
+            Request::Answer { prompt, text } => self.answered(place, prompt, text),
+            Request::Decline { prompt } => self.declined(place, prompt),
+            Request::Ask { alias, text, hint } => self.ask(place, &alias, &text, hint),
+            Request::Stop => self.is_stopping = true,
+        }
+    }
+
+    pub(super) fn answer(&self, place: PlaceId, event: Event) {
+        if let Some(place) = self.places.get(&place) {
+            place.tell(event);
+        }
+    }
+
+    fn wait(&mut self, place: PlaceId, alias: &Alias, purpose: Purpose) {
+        let behalf = self.places.get(&place).and_then(|place| self.login_of(place.pid));
+        if let Some(place) = self.places.get_mut(&place) {
+            // A login that goes through itself would wait for itself.
+            if behalf.as_ref() == Some(alias) {
+                return place.tell(Event::Declined { reason: None });
+            }
+            place.waits = Some(Waits { alias: alias.clone(), purpose, behalf });
+        }
+        self.want(alias);
+        self.show_all();
+        self.refuse_where_nobody_is();
+    }
+
+    /// The login that a process belongs to, if any: a jump host's ssh is a child of the ssh that jumps.
+    fn login_of(&self, pid: u32) -> Option<Alias> {
+        let starting = self.held.values().filter(|held| matches!(held.connection, Connection::Starting(_)));
+        starting
+            .filter_map(|held| Some((held, held.master?)))
+            .find(|(_, master)| hop_connect::parent::is_ancestor(*master, pid))
+            .map(|(held, _)| held.alias.clone())
+    }
+
+    fn set_lifetime(&mut self, alias: &Alias, lifetime: Option<u64>, idle: Option<u64>) {
+        let held = self.held.entry(alias.clone()).or_insert_with(|| Held::new(alias.clone()));
+        held.is_leaving = false;
+        let bounded = |seconds| Duration::from_secs(seconds).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+        if let Some(idle) = idle {
+            held.lifetime.idle = Some(bounded(idle));
+        }
+        if let Some(whole) = lifetime {
+            held.lifetime.whole = bounded(whole);
+            self.event(alias, connection::Event::Extend);
+        }
+    }
+
+    fn set_environment(&mut self, alias: &Alias, given: Vec<(String, String)>) {
+        let held = self.held.entry(alias.clone()).or_insert_with(|| Held::new(alias.clone()));
+        for (name, value) in given {
+            if ENVIRONMENT.contains(&name.as_str()) {
+                held.environment.retain(|(known, _)| *known != name);
+                held.environment.push((name, value));
+            }
+        }
+    }
+
+    fn logout(&mut self, place: PlaceId, alias: &Alias, at_once: bool) {
+        let Some(held) = self.held.get_mut(alias) else {
+            return self.answer(place, Event::Refused { reason: format!("{alias} is not logged in") });
+        };
+        held.is_leaving = true;
+        if matches!(held.connection, Connection::Down(_)) {
+            self.held.remove(alias);
+        } else {
+            self.event(alias, connection::Event::Logout { at_once });
+        }
+        self.answer(place, Event::Done);
+    }
+
+    /// Whether somebody who waits for this login, or for one that needs it, can be asked.
+    pub(super) fn is_attended_behalf(&self, alias: Option<&Alias>) -> bool {
+        alias.is_some_and(|alias| !self.audience(alias).is_empty())
+    }
+
+    /// The places where a login's questions are asked.
+    pub(super) fn audience(&self, alias: &Alias) -> Vec<PlaceId> {
+        let mut logins = vec![alias.clone()];
+        // A jump host's login concerns those who wait for what lies behind it; chains are short.
+        for _ in 0..8 {
+            let more: Vec<Alias> = self
+                .places
+                .values()
+                .filter_map(|place| place.waits.as_ref())
+                .filter(|waits| logins.contains(&waits.alias))
+                .filter_map(|waits| waits.behalf.clone())
+                .filter(|behalf| !logins.contains(behalf))
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            logins.extend(more);
+        }
+        let concerned = |place: &Place| {
+            place.attends || (place.is_attended && logins.iter().any(|login| place.waits_for(login)))
+        };
+        self.places.iter().filter(|(_, place)| concerned(place)).map(|(id, _)| *id).collect()
+    }
+}

@@ -1,0 +1,17 @@
+//! The user's daemon: it holds connections, asks the person, and lets every program share what a person opened once.
+//!
+//! What must stay true: one broker per user and machine; it hears only that user's processes, a closed set of requests;
+//! what a person types goes to the one process that asked, is in no log, and is overwritten in memory afterwards.
+//! Nothing here prints, and the environment is the caller's.
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod conversation;
+pub mod daemon;
+pub mod prompt;
+pub mod protocol;
+pub mod secret;
+
+pub use conversation::{Conversation, ConversationError};
+pub use protocol::{Event, Request};
+pub use secret::Secret;

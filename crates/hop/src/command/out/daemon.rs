@@ -1,0 +1,80 @@
+//! `hop daemon`: the broker as a process.
+
+use super::broker;
+use crate::cli::out::{Daemon as Arguments, DaemonAction};
+use crate::error::{CommandError, ErrorKind, OrFail};
+use crate::output;
+use hop_broker::broker::Settings;
+use hop_broker::daemon::{Daemon, DaemonError};
+use hop_broker::{Event, Request};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    match arguments.action {
+        DaemonAction::Start => {
+            let conversation = broker::running_or_started()?;
+            output::note(&format!("the daemon runs (process {})", conversation.broker));
+            Ok(())
+        }
+        DaemonAction::Status => {
+            match broker::running()? {
+                Some(conversation) => output::line(&format!("running (process {})", conversation.broker)),
+                None => output::line("not running"),
+            }
+            Ok(())
+        }
+        DaemonAction::Stop => {
+            let Some(mut conversation) = broker::running()? else {
+                output::note("the daemon does not run");
+                return Ok(());
+            };
+            conversation.send(&Request::Stop).or_fail(ErrorKind::Unavailable)?;
+            // Its end is the end of the conversation.
+            while let Ok(event) = conversation.next() {
+                if let Event::Refused { reason } = event {
+                    return Err(CommandError::new(ErrorKind::Denied, reason));
+                }
+            }
+            output::note("the daemon has ended, and every login with it");
+            Ok(())
+        }
+        DaemonAction::Run => serve(),
+    }
+}
+
+fn serve() -> Result<(), CommandError> {
+    // A session of its own: the terminal that started it may go.
+    let _ = rustix::process::setsid();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("HOP_LOG").unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().or_fail(ErrorKind::Internal)?;
+    runtime.block_on(async {
+        let program = std::env::current_exe().or_fail(ErrorKind::Internal)?;
+        let daemon = match Daemon::bind(broker::sockets(), &program, Settings::default()) {
+            // Somebody was quicker.
+            Err(DaemonError::Running) => {
+                output::line(broker::READY);
+                return Ok(());
+            }
+            other => other.or_fail(ErrorKind::Config)?,
+        };
+        let mut terminate = signal(SignalKind::terminate()).or_fail(ErrorKind::Internal)?;
+        let mut interrupt = signal(SignalKind::interrupt()).or_fail(ErrorKind::Internal)?;
+        output::line(broker::READY);
+        daemon
+            .run(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await;
+        Ok(())
+    })
+}

@@ -1,0 +1,18 @@
+//! The way out: logins to clusters, held by the user's broker.
+
+pub(crate) mod answer;
+pub(crate) mod askpass;
+pub(crate) mod broker;
+pub(crate) mod daemon;
+pub(crate) mod dial;
+pub(crate) mod ensure;
+pub(crate) mod exec;
+pub(crate) mod line_editor;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod place;
+pub(crate) mod ssh;
+pub(crate) mod ssh_config;
+pub(crate) mod status;
+pub(crate) mod terminal;
+pub(crate) mod times;

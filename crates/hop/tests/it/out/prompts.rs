@@ -1,0 +1,96 @@
+//! What ssh asks reaches the person, wherever that is; and where nobody is, that is said.
+
+use super::machine::Machine;
+
+#[test]
+fn a_wrong_code_is_asked_again_and_three_are_an_error_with_a_cure() {
+    let machine = Machine::new();
+    machine.expect(
+        "spawn hop login totp\nwants {Verification code:}\nsend \"000000\\r\"\nwants {That was not accepted.}\n\
+         wants {Verification code:}\nsend \"[code]\\r\"\nwants {totp is up}\nends 0\n",
+    );
+    let _ = machine.hop(&["logout", "totp"]).success();
+    let wrong = "wants {Verification code:}\nsend \"000000\\r\"\n".repeat(3);
+    machine.expect(&format!(
+        "spawn hop login totp\n{wrong}wants {{cannot log in to totp: root@127.0.0.1: Permission denied (keyboard-interactive).*take a new code and try again}}\n\
+         ends 77\n"
+    ));
+}
+
+#[test]
+fn an_ssh_in_a_terminal_asks_there() {
+    let machine = Machine::new();
+    let _ = machine.hop(&["ssh-config", "enable", "totp", "--yes"]).success();
+    let _ = machine.hop(&["daemon", "start"]).success();
+    machine.expect(
+        "spawn ssh totp echo rides\nwants {Verification code:}\nsend \"[code]\\r\"\nwants rides\nends 0\n",
+    );
+    let _ = machine.shell("ssh totp true").success();
+    assert_eq!(machine.accepted(2202), 1);
+}
+
+#[test]
+fn where_nobody_is_an_ssh_is_told_at_once_and_never_logs_in_by_itself() {
+    let machine = Machine::new();
+    let _ = machine.hop(&["ssh-config", "enable", "totp", "--yes"]).success();
+    let _ = machine.hop(&["daemon", "start"]).success();
+    for ssh in ["ssh totp", "ssh -o BatchMode=yes totp", "ssh totp"] {
+        let refused =
+            machine.shell(&format!("{ssh} true")).limit(std::time::Duration::from_secs(20)).status(255);
+        let said = refused.stderr();
+        assert!(said.contains("the login to totp is in progress and asks for: one-time code"), "{said}");
+        assert!(said.contains("hint: hop login totp in a terminal, or hop answer"), "{said}");
+    }
+    assert_eq!(machine.accepted(2202), 0);
+    // One login for all three, and it can still be answered; a second terminal sees that it is settled.
+    machine.expect(
+        "spawn hop login totp\nset first $spawn_id\nwants {Verification code:}\nspawn hop answer --once\n\
+         wants {Verification code:}\nsend \"[code]\\r\"\nset second $spawn_id\nset spawn_id $first\n\
+         wants {That question is settled.*totp is up}\nends 0\nset spawn_id $second\nends 0\n",
+    );
+    let _ = machine.shell("ssh totp true").success();
+    assert_eq!(machine.accepted(2202), 1);
+}
+
+#[test]
+fn a_process_that_no_login_started_gets_no_answer() {
+    let machine = Machine::new();
+    let _ = machine.hop(&["daemon", "start"]).success();
+    let forged =
+        machine.shell("HOP_MASTER=totp exec \"$HOP_SOCKET_DIR\"/.bin/hop-askpass 'Your code: '").status(1);
+    assert_eq!(forged.stdout(), "");
+}
+
+#[test]
+fn what_fails_is_said_with_a_cure() {
+    let machine = Machine::new();
+    for (host, code, said, cure) in [
+        ("nowhere", 69, "Connection refused", "no sshd listens on that port"),
+        ("no.such.host.invalid", 69, "Could not resolve hostname", "is the name right"),
+    ] {
+        let failed = machine.hop(&["login", host]).status(code).stderr();
+        assert!(failed.contains(&format!("error: cannot log in to {host}: ")), "{failed}");
+        assert!(failed.contains(said) && failed.contains(cure), "{failed}");
+    }
+    let wrong = std::fs::read_to_string(machine.home(".ssh/id_ed25519.pub")).unwrap();
+    let other = format!("[127.0.0.1]:2201 {wrong}");
+    std::fs::write(machine.home(".ssh/known_hosts"), other).unwrap();
+    let failed = machine.hop(&["login", "plain"]).status(77).stderr();
+    assert!(failed.contains("Host key verification failed") && failed.contains("ssh-keygen -R"), "{failed}");
+}
+
+#[test]
+fn an_unknown_host_key_is_a_persons_decision() {
+    let machine = Machine::new();
+    let config = std::fs::read_to_string(machine.home(".ssh/config")).unwrap();
+    let config = config.replace("StrictHostKeyChecking accept-new", "StrictHostKeyChecking ask");
+    std::fs::write(machine.home(".ssh/config"), config).unwrap();
+    machine.expect(
+        "spawn hop login plain\nwants {SHA256:}\nwants {(yes/no/\\[fingerprint\\])?}\nsend \"yes\\r\"\nwants {plain is up}\nends 0\n",
+    );
+    let nobody = machine.hop(&["logout", "plain"]).success();
+    assert_eq!(nobody.status, Some(0));
+    std::fs::remove_file(machine.home(".ssh/known_hosts")).unwrap();
+    let refused = machine.shell("hop login plain").status(77).stderr();
+    assert!(refused.contains("needs a person, and nobody is there"), "{refused}");
+}
