@@ -88,6 +88,22 @@ impl Gateway {
             .success();
     }
 
+    /// The process that is gateway, pages and records.
+    pub(crate) fn site_process(&self) -> u32 {
+        let above = format!(" {} ", self.background.id());
+        let processes = std::fs::read_dir("/proc").expect("a list of processes").flatten();
+        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_it = |id: &u32| {
+            // A process may end meanwhile.
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            // Behind the name, which may hold anything, comes the state, and then the parent.
+            let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+            behind.get(2..).is_some_and(|rest| rest.starts_with(&above)) && line.ends_with(b"\0role\0site\0")
+        };
+        ids.find(is_it).expect("the site's process")
+    }
+
     /// Gives files to the project: it works as a user of its own.
     pub(crate) fn give(&self, path: &Path) {
         let user = self.first_user + 16;

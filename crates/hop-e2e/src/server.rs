@@ -203,6 +203,15 @@ impl Server {
         }
     }
 
+    /// The process behind the listener of a gateway: for reading its memory.
+    #[must_use]
+    pub fn gateway_process(&self) -> Option<u32> {
+        match &self.process {
+            Process::Gateway(gateway) => Some(gateway.site_process()),
+            Process::Hop(_) | Process::Sshd(_) => None,
+        }
+    }
+
     /// An ssh of this release with everything said except what to do: ends with the host.
     #[must_use]
     pub fn ssh(&self, release: Release) -> Run {

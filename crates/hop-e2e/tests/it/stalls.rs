@@ -1,4 +1,5 @@
-//! One reader that stops, beside others that go on; and what that costs in memory, at the endpoint and at a relay.
+//! One reader that stops, beside others that go on; and what that costs in memory, at the endpoint, at a relay, and at the
+//! gateway of a whole site.
 //!
 //! Bytes are counted, not seconds: a slow machine makes these tests slow, not red. The numbers below are the documented
 //! ones; CONTRIBUTING says how each guard was broken once to see its test fail.
@@ -36,6 +37,8 @@ const PER_CONNECTION: u64 = 8 * MIB;
 /// What one relayed connection may hold: 256 KiB for each direction, a packet and a read ahead for each leg, and what
 /// the allocator keeps.
 const RELAYED: u64 = 3 * MIB;
+/// What the process of a site may use besides: each of its threads keeps buffers for the connection that it served last.
+const PER_THREAD: u64 = MIB;
 
 /// What each of the channels that go on carries.
 const SHARE: u64 = 16 * MIB;
@@ -82,6 +85,26 @@ fn relay_a_thousand_flooded_channels_cost_what_is_documented() {
     block_on(a_thousand_flooded_channels(Site::at(Place::Relay)));
 }
 
+#[test]
+fn gateway_nine_uploads_go_on_beside_one_whose_reader_stopped() {
+    block_on(nine_uploads_go_on(Site::behind_a_gateway()));
+}
+
+#[test]
+fn gateway_nine_downloads_go_on_beside_one_whose_reader_stopped() {
+    block_on(nine_downloads_go_on(Site::behind_a_gateway()));
+}
+
+#[test]
+fn gateway_downloads_over_a_slow_line_leave_nothing_behind() {
+    downloads_over_a_slow_line(Site::behind_a_gateway());
+}
+
+#[test]
+fn gateway_a_thousand_flooded_channels_cost_what_is_documented() {
+    block_on(a_thousand_flooded_channels(Site::behind_a_gateway()));
+}
+
 /// On one thread: the client is no faster than the server that way, and nothing depends on luck.
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -108,11 +131,18 @@ impl Watch {
         Self { processes: processes.collect() }
     }
 
-    /// Compares the peaks with the idle memory: `server` for the server, [`RELAYED`] for a relay.
+    /// Compares the peaks with the idle memory: `server` for the server, [`RELAYED`] for a relay, and for a gateway what
+    /// its threads keep on top.
     fn assert_below(&self, server: u64, what: &str) {
         for (name, id, idle) in &self.processes {
             let used = Memory::of(*id).unwrap().peak.saturating_sub(*idle);
-            let limit = if *name == "relay" { RELAYED } else { server };
+            let limit = match *name {
+                "relay" => RELAYED,
+                "gateway" => {
+                    RELAYED + PER_THREAD * std::thread::available_parallelism().unwrap().get() as u64
+                }
+                _ => server,
+            };
             eprintln!("{what}: the {name} used {} KiB more than idle, of {} KiB", used >> 10, limit >> 10);
             assert!(
                 used <= limit,
@@ -245,6 +275,7 @@ fn downloads_over_a_slow_line(mut site: Site) {
 async fn a_thousand_flooded_channels(mut site: Site) {
     let path = site.scratch().join("flood");
     flooding_socket(&path);
+    site.server().give(&path);
     let client = log_in(&site).await;
     let watch = Watch::start(&mut site);
     let kind = ChannelKind::DirectStreamlocal { path: path.as_os_str().as_encoded_bytes().to_vec() };
@@ -298,8 +329,16 @@ fn flooding_socket(path: &Path) {
 /// Echoes of single keys beside a full download, over 10 MB/s and 20 ms, at ours and at OpenSSH's sshd by turns.
 #[test]
 fn endpoint_an_echo_during_a_download_takes_no_longer_than_at_sshd() {
-    let servers =
-        [Kind::Hop, Kind::Sshd(Release::V9_2)].map(|kind| Server::start_kind(kind, &Options::default()));
+    an_echo_during_a_download_takes_no_longer_than_at_sshd(Kind::Hop);
+}
+
+#[test]
+fn gateway_an_echo_during_a_download_takes_no_longer_than_at_sshd() {
+    an_echo_during_a_download_takes_no_longer_than_at_sshd(Kind::Gateway);
+}
+
+fn an_echo_during_a_download_takes_no_longer_than_at_sshd(ours: Kind) {
+    let servers = [ours, Kind::Sshd(Release::V9_2)].map(|kind| Server::start_kind(kind, &Options::default()));
     let lines =
         servers.each_ref().map(|server| DelayLine::start(server.address, Delay::wide_area()).unwrap());
     block_on(async {

@@ -9,7 +9,6 @@ use crate::connection::Limits;
 use crate::error::Error;
 use crate::message::{self, DisconnectReason};
 use hop_model::Word;
-use socket2::SockRef;
 use std::future::poll_fn;
 use std::pin::Pin;
 use tokio::net::UnixStream;
@@ -47,7 +46,7 @@ impl BareServer {
     /// already, to see what kind of connection it is.
     pub async fn accept_greeted(stream: UnixStream) -> Result<Self, Error> {
         let transport = BareTransport::greeted(SiteSocket::new(&stream));
-        Self::take(Bare::with(stream, transport)).await
+        Self::take(Bare { stream, transport }).await
     }
 
     async fn take(mut bare: Bare) -> Result<Self, Error> {
@@ -90,22 +89,9 @@ struct Bare {
     transport: BareTransport,
 }
 
-/// Room in the kernel for what was written and not yet read: as much as anybody may ask for. (Linux gives what was asked
-/// for twice, and at most 416 KiB by default; who asks for nothing has half of it.)
-///
-/// A writer that found it full is woken when three quarters are free, so that with little room the two processes
-/// work by turns instead of at once.
-const ROOM: usize = 1 << 20;
-
 impl Bare {
     fn new(stream: UnixStream) -> Self {
         let transport = BareTransport::new(SiteSocket::new(&stream));
-        Self::with(stream, transport)
-    }
-
-    fn with(stream: UnixStream, transport: BareTransport) -> Self {
-        // With less room it works as well, only slower.
-        let _less = SockRef::from(&stream).set_send_buffer_size(ROOM);
         Self { stream, transport }
     }
 

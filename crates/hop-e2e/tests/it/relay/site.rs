@@ -111,6 +111,12 @@ impl Site {
         Self { address, user, key, host_key, ssh_config, known_hosts, relay, server, scratch }
     }
 
+    /// A project behind the gateway of a whole site.
+    pub(crate) fn behind_a_gateway() -> Self {
+        let kind = Kind::Gateway;
+        Self::with(Place::Endpoint, &Choice { kind, ..Choice::default() })
+    }
+
     /// A folder that lives as long.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
@@ -126,8 +132,11 @@ impl Site {
         self.relay.as_ref().expect("a place with a relay")
     }
 
-    /// The processes whose memory is ours: the server's and the relay's.
+    /// The processes whose memory is ours: the server's and the relay's, or the gateway's alone.
     pub(crate) fn processes(&mut self) -> Vec<(&'static str, u32)> {
+        if let Some(gateway) = self.server.gateway_process() {
+            return vec![("gateway", gateway)];
+        }
         let server = ("server", self.server.process().id());
         std::iter::once(server).chain(self.relay.as_ref().map(|relay| ("relay", relay.id()))).collect()
     }
