@@ -8,7 +8,7 @@ use crate::login::{self, Proven};
 use crate::origin::Origin;
 use crate::penalties::Penalties;
 use crate::sessions::{End, Sessions};
-use crate::stream::ClientStream;
+use crate::stream::{ClientStream, VisitorStream};
 use crate::unrecorded::Unrecorded;
 use crate::{jump, project, proxied};
 use hop_env::Environments;
@@ -20,6 +20,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) unrecorded: Unrecorded,
     entrance: Entrance,
     penalties: Mutex<Penalties>,
+    /// Connections, whichever way they came.
+    tasks: TaskTracker,
 }
 
 impl Shared {
@@ -124,6 +127,7 @@ impl Gateway {
             unrecorded: Unrecorded::default(),
             entrance: Entrance::new(config.limits.door),
             penalties: Mutex::new(Penalties::new(config.limits.penalties)),
+            tasks: TaskTracker::new(),
             judge,
             config,
         };
@@ -144,7 +148,7 @@ impl Gateway {
         let after = config.store.revocations().last_seq().await?;
         let grace = config.limits.revocation_grace;
         let follower = follow(sessions.clone(), config.store.clone(), after, grace);
-        let tasks = TaskTracker::new();
+        let tasks = self.shared.tasks.clone();
         let closing = CancellationToken::new();
         for listener in listeners {
             let accepting = self.clone().accept(listener, tasks.clone());
@@ -213,7 +217,11 @@ impl Gateway {
                         Ok(Some((key, stream))) => match ProjectId::parse(key.as_str()) {
                             Some(project) => {
                                 let origin = Origin::Project(project);
-                                tasks.spawn(self.clone().connection(ClientStream::Door(stream), origin));
+                                tasks.spawn(self.clone().connection(
+                                    ClientStream::Door(stream),
+                                    origin,
+                                    None,
+                                ));
                             }
                             None => tracing::warn!(%key, "a door of no project"),
                         },
@@ -232,12 +240,23 @@ impl Gateway {
     async fn arrival(self, mut stream: TcpStream, client: SocketAddr, server: SocketAddr) {
         let proxies = self.shared.config.proxies.as_ref();
         match proxied::origin(&mut stream, proxies, (client, server)).await {
-            Ok(origin) => self.connection(ClientStream::Tcp(QuickAck::new(stream)), origin).await,
+            Ok(origin) => self.connection(ClientStream::Tcp(QuickAck::new(stream)), origin, None).await,
             Err(error) => tracing::warn!(balancer = %client, %error, "turned away"),
         }
     }
 
-    async fn connection(self, stream: ClientStream, origin: Origin) {
+    /// Takes a connection that came by another way than its own listeners, with the same checks, limits and records.
+    /// Logins on it may give `only` as user name, nothing else. Needs a runtime.
+    pub fn take<S>(&self, stream: S, client: SocketAddr, server: SocketAddr, only: String)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let stream = ClientStream::Visitor(VisitorStream::new(stream));
+        let origin = Origin::Network { client, server };
+        self.shared.tasks.spawn(self.clone().connection(stream, origin, Some(only)));
+    }
+
+    async fn connection(self, stream: ClientStream, origin: Origin, only: Option<String>) {
         let shared = &self.shared;
         let source = origin.source();
         let is_penalised = shared.penalties().is_over(source, std::time::Instant::now());
@@ -245,10 +264,11 @@ impl Gateway {
             Ok(place) => place,
             Err(error) => return tracing::info!(%origin, %error, "turned away"),
         };
-        let Proven { login, key, access } = match login::prove(stream, shared, &origin, place).await {
-            Ok(proven) => proven,
-            Err(error) => return tracing::info!(%origin, %error, "no login"),
-        };
+        let Proven { login, key, access } =
+            match login::prove(stream, shared, &origin, only.as_deref(), place).await {
+                Ok(proven) => proven,
+                Err(error) => return tracing::info!(%origin, %error, "no login"),
+            };
         match access {
             Access::Project(grant) => project::serve(shared, login, key, grant, origin).await,
             Access::Jump(grant) => jump::serve(&self.shared, login, key, grant, origin).await,

@@ -37,11 +37,13 @@ pub(crate) enum LoginError {
     Grace(Duration),
 }
 
-/// Exchanges keys and answers questions about keys until one is proved that opens what was asked for.
+/// Exchanges keys and answers questions about keys until one is proved that opens what was asked for. `only` is the name
+/// that the door leads to, if it leads to one.
 pub(crate) async fn prove(
     stream: ClientStream,
     shared: &Shared,
     origin: &Origin,
+    only: Option<&str>,
     mut place: Place,
 ) -> Result<Proven, LoginError> {
     let limits = &shared.config.limits;
@@ -49,7 +51,7 @@ pub(crate) async fn prove(
     let deadline = Instant::now() + grace;
     let accepting = ServerLogin::accept(stream, shared.config.ssh.clone(), limits.login_attempts);
     let mut login = timeout_at(deadline, accepting).await.map_err(|_| LoginError::Grace(grace))??;
-    let questions = questions(&mut login, shared, origin, &mut place);
+    let questions = questions(&mut login, shared, origin, only, &mut place);
     let answered = timeout_at(deadline, questions).await.unwrap_or(Err(LoginError::Grace(grace)));
     match answered {
         Ok((key, access)) => {
@@ -79,18 +81,21 @@ async fn questions(
     login: &mut ServerLogin<ClientStream>,
     shared: &Shared,
     origin: &Origin,
+    only: Option<&str>,
     place: &mut Place,
 ) -> Result<(VerifiedKey, Access), LoginError> {
     loop {
         let question = login.next_question().await?;
         let asked = Instant::now();
         match question {
-            Question::Probe(query) => match judge(shared, origin, &query.user, &query.identity).await? {
-                Some(_) => login.encourage().await?,
-                None => refuse(login, shared, origin, place, asked).await?,
-            },
+            Question::Probe(query) => {
+                match judge(shared, origin, only, &query.user, &query.identity).await? {
+                    Some(_) => login.encourage().await?,
+                    None => refuse(login, shared, origin, place, asked).await?,
+                }
+            }
             Question::Login(key) => {
-                let access = judge(shared, origin, key.user(), key.identity()).await?;
+                let access = judge(shared, origin, only, key.user(), key.identity()).await?;
                 let access = access.filter(|access| match access.pass().token().check(key.signature()) {
                     Ok(()) => true,
                     Err(refusal) => {
@@ -110,11 +115,17 @@ async fn questions(
 async fn judge(
     shared: &Shared,
     origin: &Origin,
+    only: Option<&str>,
     user: &str,
     identity: &Identity,
 ) -> Result<Option<Access>, StoreError> {
     let target = Target::of_user(user);
     match shared.judge.judge(&target, identity, origin.address()).await? {
+        // Judged first, so that the answer takes its time.
+        Ok(_) if only.is_some_and(|only| only != user) => {
+            tracing::debug!(user = %user.escape_debug(), %origin, "not let in: the door leads to another project");
+            Ok(None)
+        }
         Ok(access) => Ok(Some(access)),
         Err(refusal) => {
             let fingerprint = identity.key().fingerprint();

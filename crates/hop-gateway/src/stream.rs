@@ -18,7 +18,28 @@ pub(crate) enum ClientStream {
     Tcp(QuickAck),
     /// Through a project's own door.
     Door(UnixStream),
+    /// Through a door that somebody else keeps, such as a site's web address.
+    Visitor(VisitorStream),
 }
+
+/// A stream of whatever kind.
+pub(crate) struct VisitorStream(Box<dyn Duplex>);
+
+impl VisitorStream {
+    pub(crate) fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Box::new(stream))
+    }
+}
+
+impl std::fmt::Debug for VisitorStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VisitorStream")
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl AsyncRead for ClientStream {
     fn poll_read(
@@ -29,6 +50,7 @@ impl AsyncRead for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Door(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Visitor(stream) => Pin::new(&mut stream.0).poll_read(cx, buffer),
         }
     }
 }
@@ -38,6 +60,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Door(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Visitor(stream) => Pin::new(&mut stream.0).poll_write(cx, bytes),
         }
     }
 
@@ -45,6 +68,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Door(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Visitor(stream) => Pin::new(&mut stream.0).poll_flush(cx),
         }
     }
 
@@ -52,6 +76,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Door(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Visitor(stream) => Pin::new(&mut stream.0).poll_shutdown(cx),
         }
     }
 }

@@ -9,9 +9,11 @@ pub mod operations;
 mod pages;
 mod portal;
 mod running;
+mod ssh;
 mod web;
 
 pub use names::{NamesError, PublicNames};
 pub use portal::{Limits, Portal, PortalConfig, ServeError};
 pub use running::{Answer, RunState, RunningError, RunningProjects};
+pub use ssh::{SshDoor, SshStream, SshVisitor};
 pub use web::{Cidr, CidrError, ExposedError, Tls, TlsError};

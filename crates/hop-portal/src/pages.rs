@@ -28,6 +28,7 @@ use hyper::StatusCode;
 
 use crate::operations::ErrorKind;
 use crate::portal::Shared;
+use crate::ssh;
 use crate::web::{Person, guard};
 
 /// A form: 64 KiB of keys, each character of which a browser may write as three.
@@ -60,6 +61,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/projects/{project}/invitations", post(project_forms::invite))
         .route("/projects/{project}/invitations/{id}/withdraw", post(project_forms::withdraw))
         .route("/projects/{project}/sessions/{id}/end", post(project_forms::end_session))
+        .route("/ssh/{project}", get(ssh::enter))
+        .route("/ssh/{project}/", get(ssh::enter))
         .route("/account", get(account::page))
         .route("/account/password", post(account::set_password))
         .route("/account/sessions/end", post(account::end_all))

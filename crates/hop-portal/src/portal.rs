@@ -11,6 +11,7 @@ use crate::names::PublicNames;
 use crate::operations::{KeyUrls, Operations};
 use crate::pages;
 use crate::running::RunningProjects;
+use crate::ssh::SshDoor;
 use crate::web::{self, Attempts, Cidr, ExposedError, SessionCookie, Tls};
 
 /// How much strangers may cost.
@@ -54,6 +55,8 @@ pub struct PortalConfig {
     pub behind_proxy: Vec<Cidr>,
     /// The portal's own TLS.
     pub tls: Option<Tls>,
+    /// Who takes SSH in WebSockets at `/ssh/PROJECT`; `None`: nobody.
+    pub ssh: Option<Arc<dyn SshDoor>>,
 }
 
 /// Why a portal does not serve.
@@ -76,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) proxies: Vec<Cidr>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) ssh: Option<Arc<dyn SshDoor>>,
     pub(crate) cookie: SessionCookie,
     pub(crate) attempts: Attempts,
 }
@@ -89,12 +93,13 @@ pub struct Portal {
 impl Portal {
     /// A portal with these settings.
     pub fn new(config: PortalConfig) -> Self {
-        let PortalConfig { operations, environments, key_urls, names, limits, behind_proxy, tls } = config;
+        let PortalConfig { operations, environments, key_urls, names, limits, behind_proxy, tls, ssh } =
+            config;
         let cookie = SessionCookie::new(names.is_https());
         let attempts = Attempts::new(limits.wrong_passwords, limits.wrong_password_regain);
         let proxies = behind_proxy;
         let shared =
-            Shared { operations, environments, key_urls, names, limits, proxies, tls, cookie, attempts };
+            Shared { operations, environments, key_urls, names, limits, proxies, tls, ssh, cookie, attempts };
         Self { shared: Arc::new(shared) }
     }
 

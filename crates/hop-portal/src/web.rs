@@ -12,6 +12,7 @@ pub use address::{Cidr, CidrError};
 pub use serve::ExposedError;
 pub use tls::{Tls, TlsError};
 
+pub(crate) use address::Client;
 pub(crate) use attempts::Attempts;
 pub(crate) use cookie::SessionCookie;
 pub(crate) use guard::guard;

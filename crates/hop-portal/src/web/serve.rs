@@ -142,7 +142,9 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        // For SSH in a WebSocket: such a connection leaves here, and is another's to bound.
+        .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,

@@ -69,6 +69,7 @@ impl Served {
             limits: setup.limits,
             behind_proxy: setup.behind_proxy,
             tls: setup.tls,
+            ssh: None,
         });
         let stop = CancellationToken::new();
         let stopping = stop.clone();

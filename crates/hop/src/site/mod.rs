@@ -19,3 +19,4 @@ pub(crate) mod settings;
 mod signer;
 pub(crate) mod supervisor;
 pub(crate) mod users;
+mod web_door;

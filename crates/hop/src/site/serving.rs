@@ -8,6 +8,7 @@ use super::records;
 use super::role::{Unready, until_let_go};
 use super::running::Kept;
 use super::settings::{Network, Settings};
+use super::web_door::WebDoor;
 use crate::command::server;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_ca::{SignerClient, SignerError};
@@ -108,7 +109,8 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     let user_ca = ca_keys(&signer).await?.user_ca;
     let (user_ca, _) = PublicKey::parse_line(&user_ca).or_fail(ErrorKind::Internal)?;
     let environments = Environments::at(settings.data.join("run/keeper.sock"));
-    let portal = portal(settings, operations, environments.clone(), names.clone())?;
+    let web_door = Arc::new(WebDoor::at(http_address));
+    let portal = portal(settings, operations, environments.clone(), names.clone(), web_door.clone())?;
     portal.check_address(http_address).map_err(|error| {
         CommandError::new(ErrorKind::Config, error).hint(
             "[tls] certificate and key, or behind_proxy = [\"ADDRESS/BITS\"], in the settings of hop serve",
@@ -142,6 +144,7 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
             ..Limits::default()
         },
     });
+    web_door.lead_to(&gateway);
     let ready = SiteReady {
         ssh: ssh_address,
         url: names.origin().to_owned(),
@@ -200,6 +203,7 @@ fn portal(
     operations: Operations,
     environments: Environments,
     names: PublicNames,
+    ssh: Arc<WebDoor>,
 ) -> Result<Portal, CommandError> {
     let behind_proxy: Result<Vec<Cidr>, _> =
         settings.behind_proxy.iter().map(|text| Cidr::parse(text)).collect();
@@ -227,6 +231,7 @@ fn portal(
         limits: hop_portal::Limits::default(),
         behind_proxy: behind_proxy.or_fail(ErrorKind::Config)?,
         tls,
+        ssh: Some(ssh),
     }))
 }
 

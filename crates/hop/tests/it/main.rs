@@ -23,3 +23,4 @@ mod site;
 mod support;
 mod up;
 mod visitor;
+mod websocket;

@@ -195,6 +195,7 @@ async fn beyond_loopback_it_does_not_serve_in_the_clear() {
             limits: Limits::default(),
             behind_proxy,
             tls: None,
+            ssh: None,
         })
     };
     let open: SocketAddr = "0.0.0.0:0".parse().unwrap();
