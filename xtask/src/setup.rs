@@ -14,6 +14,7 @@ pub(crate) fn run() -> Result<(), Error> {
     registry::python()?;
     registry::npm()?;
     registry::hub()?;
+    registry::aiida()?;
     trixie::unpack()
 }
 

@@ -161,8 +161,14 @@ impl Lab {
     /// What a door's server has logged.
     #[must_use]
     pub fn log(&self, door: Door) -> String {
+        std::fs::read_to_string(self.log_file(door)).unwrap_or_default()
+    }
+
+    /// Where a door's server logs.
+    #[must_use]
+    pub fn log_file(&self, door: Door) -> PathBuf {
         let machine = if door.is_of_the_bastion() { &self.bastion } else { &self.cluster };
-        std::fs::read_to_string(machine.log_of(door.port())).unwrap_or_default()
+        machine.log_of(door.port())
     }
 
     /// Cuts the line between client and bastion, or mends it: packets are lost as when a laptop sleeps.

@@ -158,6 +158,12 @@ pub fn python_of_hub() -> PathBuf {
     hub_program("python")
 }
 
+/// The Python that has AiiDA.
+#[must_use]
+pub fn aiida_python() -> PathBuf {
+    from_setup("aiida/bin/python", "the PyPI packages of crates/hop-e2e/peers/aiida/requirements.txt")
+}
+
 /// JupyterHub's proxy.
 #[must_use]
 pub fn hub_proxy() -> PathBuf {

@@ -19,6 +19,12 @@ pub(super) fn hub() -> Result<(), Error> {
     modules(&lists, &folder.join("npm"))
 }
 
+/// AiiDA, in an environment of its own: it wants older versions of what others have.
+pub(super) fn aiida() -> Result<(), Error> {
+    let wanted = hop_e2e::program::scripts_folder().join("aiida/requirements.txt");
+    environment(&wanted, &hop_e2e::program::peers_folder().join("aiida"))
+}
+
 fn environment(wanted: &Path, folder: &Path) -> Result<(), Error> {
     unless_done(folder, &[wanted], || {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;

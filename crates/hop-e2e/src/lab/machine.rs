@@ -105,6 +105,14 @@ impl Machine {
         self.give_home();
     }
 
+    /// Shows a file or folder of the host to everybody in it, wherever it is on the host: the path there.
+    #[must_use]
+    pub fn share(&self, path: &Path, name: &str) -> String {
+        let (place, kind) = (format!("/run/shared/{name}"), if path.is_dir() { "mkdir" } else { "touch" });
+        self.root(&format!("mkdir -p /run/shared; {kind} {place}; mount --bind {} {place}", path.display()));
+        place
+    }
+
     /// A command of the person's in it, starting in the home.
     #[must_use]
     pub fn person(&self, words: &[&str]) -> Command {

@@ -9,6 +9,7 @@
     reason = "all of this is test code: what goes wrong is a failed test"
 )]
 
+mod aiida;
 mod audit;
 mod certificates;
 mod client_role;

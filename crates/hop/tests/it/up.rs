@@ -73,12 +73,15 @@ fn root_and_others_start_it_with_and_without_bubblewrap() {
     for (user, bubblewrap) in [(0, false), (somebody, true), (somebody, false)] {
         let home = Home::new();
         home.give_to(user);
-        let mut script = String::new();
+        // What is mounted here is seen by this site alone. The way to hop may be closed to others than root.
+        let mut script =
+            "user=$0; hop=$1; shift; mount -t tmpfs tmpfs /mnt; touch /mnt/hop; mount --bind $hop /mnt/hop; "
+                .to_owned();
         if !bubblewrap {
-            // Seen by this site alone: a program that does not start.
+            // A program that does not start.
             script.push_str("mount --bind /dev/null /usr/bin/bwrap; ");
         }
-        script.push_str("exec setpriv --reuid $0 --regid $0 --clear-groups \"$@\"");
+        script.push_str("exec setpriv --reuid $user --regid $user --clear-groups /mnt/hop \"$@\"");
         let user = user.to_string();
         let server = home.serve_by(&["unshare", "--mount", "sh", "-ec", &script, &user], &UP);
         let key = home.path().join(".ssh/id_ed25519");
