@@ -8,7 +8,7 @@ use crate::prompt::{Open, PromptId};
 use crate::secret::Secret;
 use hop_connect::Alias;
 use hop_connect::passenger::Passenger;
-use hop_connect::resolve::Resolved;
+use hop_connect::resolve::{Given, Resolved};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub enum Request {
     Login {
         /// The host.
         alias: Alias,
+        /// What was given besides the host; `None` is as before.
+        given: Option<Given>,
         /// How long the connection may live, in seconds; `None` is as before, or the default.
         lifetime: Option<u64>,
         /// How long it may live unused, in seconds.
@@ -66,6 +68,11 @@ pub enum Request {
         alias: Alias,
         /// The master that did not, as [`Event::Up`] named it.
         master: u32,
+    },
+    /// An ssh was refused a session, so the host takes no more than are open without it.
+    Full {
+        /// The host.
+        alias: Alias,
     },
     /// Ends a connection.
     Logout {
@@ -139,6 +146,11 @@ pub enum Event {
     /// Something to tell a person who waits.
     Progress {
         /// A line.
+        text: String,
+    },
+    /// The host takes no more sessions at once; this place is in line for one.
+    InLine {
+        /// Who has them, for people.
         text: String,
     },
     /// A question.

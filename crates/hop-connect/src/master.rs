@@ -5,7 +5,7 @@
 
 use crate::alias::Alias;
 use crate::mux::{MuxClient, MuxError};
-use crate::resolve::{MASTER_VARIABLE, Resolved, Ssh};
+use crate::resolve::{Given, MASTER_VARIABLE, Resolved, Ssh};
 use crate::watch::Appearance;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub ssh: Ssh,
     /// Whom to connect to.
     pub alias: Alias,
+    /// What was given besides.
+    pub given: Given,
     /// Its configuration.
     pub resolved: Resolved,
     /// Its control socket.
@@ -73,7 +75,9 @@ impl Plan {
         path.push(&self.socket);
         command.arg("-o").arg(path);
         command
-            .args(["-N", "-T", "--", self.alias.as_str()])
+            .args(["-N", "-T"])
+            .args(self.given.words())
+            .args(["--", self.alias.as_str()])
             .envs(self.ssh.environment.iter().map(|(name, value)| (name, value)))
             .env(MASTER_VARIABLE, self.alias.as_str())
             .env("SSH_ASKPASS", &self.askpass)
@@ -237,6 +241,7 @@ mod tests {
         Plan {
             ssh: Ssh { program: program.into(), environment: vec![] },
             alias: Alias::parse("saga").unwrap(),
+            given: Given::default(),
             resolved: cluster(),
             socket,
             askpass: "/bin/false".into(),

@@ -148,6 +148,14 @@ impl Passenger {
         }
     }
 
+    /// Whether it will open a session there: forwardings alone are none.
+    #[must_use]
+    pub fn takes_session(&self) -> bool {
+        let words = &self.words;
+        let set = words.settings().any(|(keyword, value)| keyword == "sessiontype" && value == "none");
+        self.errand() == Errand::Ride && !words.has('N') && !words.has('W') && !set
+    }
+
     /// Whether nobody may be asked anything for it.
     #[must_use]
     pub fn is_batch(&self) -> bool {
@@ -407,6 +415,20 @@ mod tests {
         }
         assert!(passenger("-oBatchMode=yes cluster").is_batch());
         assert!(!passenger("cluster").is_batch());
+    }
+
+    #[test]
+    fn forwardings_alone_are_no_session() {
+        for (line, takes) in [
+            ("cluster", true),
+            ("cluster ls -N", true),
+            ("-N -L 1:a:2 cluster", false),
+            ("-W a:22 cluster", false),
+            ("-o SessionType=none cluster", false),
+            ("-O check cluster", false),
+        ] {
+            assert_eq!(passenger(line).takes_session(), takes, "{line}");
+        }
     }
 
     #[test]

@@ -102,6 +102,59 @@ pub struct Ssh {
     pub environment: Vec<(OsString, OsString)>,
 }
 
+/// What a person gave on a command line instead of in the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The account, as ssh's `-l`.
+    pub user: Option<UserName>,
+    /// The port, as ssh's `-p`.
+    pub port: Option<u16>,
+}
+
+impl Given {
+    /// The words for ssh.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let user = self.user.iter().flat_map(|user| ["-l".to_owned(), user.0.clone()]);
+        let port = self.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]);
+        user.chain(port).collect()
+    }
+}
+
+/// An account's name that is nothing else in a command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserName(String);
+
+impl UserName {
+    /// Reads what was typed.
+    ///
+    /// # Errors
+    /// When it is empty, long, begins with a dash, or has a character with a meaning for a shell (as OpenSSH 9.6).
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_plain = |c: char| !c.is_control() && !c.is_whitespace() && !"'`\"$\\;&<>|(){}".contains(c);
+        if text.is_empty() || text.len() > 255 || text.starts_with('-') || !text.chars().all(is_plain) {
+            return Err("this cannot be a user's name".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for UserName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<UserName> for String {
+    fn from(user: UserName) -> Self {
+        user.0
+    }
+}
+
 /// The variable that tells our own `Match exec` that a connection's own ssh asks.
 pub const MASTER_VARIABLE: &str = "HOP_MASTER";
 
@@ -109,10 +162,12 @@ pub const MASTER_VARIABLE: &str = "HOP_MASTER";
 ///
 /// # Errors
 /// When ssh is missing, refuses the configuration, or takes too long.
-pub async fn resolve(ssh: &Ssh, alias: &Alias) -> Result<Resolved, ResolveError> {
+pub async fn resolve(ssh: &Ssh, alias: &Alias, given: &Given) -> Result<Resolved, ResolveError> {
     let start = |source| ResolveError::Start { program: ssh.program.to_string_lossy().into_owned(), source };
     let mut child = Command::new(&ssh.program)
-        .args(["-G", "--", alias.as_str()])
+        .arg("-G")
+        .args(given.words())
+        .args(["--", alias.as_str()])
         .envs(ssh.environment.iter().map(|(name, value)| (name, value)))
         .env(MASTER_VARIABLE, alias.as_str())
         .stdin(Stdio::null())
@@ -224,6 +279,16 @@ proxyjump bastion
         assert_eq!(command.route, Route::Command("nc %h %p".to_owned()));
         assert!(command.forward_agent);
         assert_eq!(parse("user a\nhostname b\nport x\n"), Err("a port"));
+    }
+
+    #[test]
+    fn what_is_given_is_words_of_ssh_and_nothing_else() {
+        let given = Given { user: Some(UserName::parse("alice").unwrap()), port: Some(2222) };
+        assert_eq!(given.words(), ["-l", "alice", "-p", "2222"]);
+        assert!(Given::default().words().is_empty());
+        for wrong in ["", "-oProxyCommand=x", "a b", "$(x)", "a'b", "a\nb"] {
+            assert!(UserName::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

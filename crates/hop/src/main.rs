@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     if name == "sftp-server" {
         return finish(command::sftp_server::run(std::env::args_os().skip(1)));
     }
+    if name == command::out::create_ssh_socket::NAME {
+        return finish(command::out::create_ssh_socket::run(std::env::args_os()));
+    }
     if name == command::out::askpass::NAME {
         return command::out::askpass::run(&called, std::env::args_os().skip(1));
     }

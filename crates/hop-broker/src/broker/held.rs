@@ -3,13 +3,14 @@
 use crate::prompt::PromptId;
 use crate::protocol::{ConnectionStatus, StateName, UserStatus};
 use hop_connect::connection::{Connection, Lifetime};
-use hop_connect::resolve::{Resolved, Route};
+use hop_connect::resolve::{Given, Resolved, Route};
 use hop_connect::{Alias, SocketDirectory};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::place::PlaceId;
+use super::room::Room;
 
 /// Lines of standard error that are kept.
 const LINES: usize = 64;
@@ -22,6 +23,8 @@ pub(super) struct Held {
     pub(super) alias: Alias,
     pub(super) connection: Connection,
     pub(super) lifetime: Lifetime,
+    /// What was given besides its name.
+    pub(super) given: Given,
     /// What it was last resolved to.
     pub(super) resolved: Option<Resolved>,
     /// `ssh -G` runs.
@@ -49,7 +52,19 @@ pub(super) struct Held {
     /// A person logged out: it is forgotten when it is down.
     pub(super) is_leaving: bool,
     /// Passengers, by their processes.
-    pub(super) passengers: BTreeMap<u32, String>,
+    pub(super) passengers: BTreeMap<u32, Rider>,
+    /// What is known of how many sessions it takes at once.
+    pub(super) room: Room,
+    /// Sessions that have ended and may not have made room yet.
+    pub(super) settling: usize,
+}
+
+/// A passenger.
+#[derive(Debug)]
+pub(super) struct Rider {
+    pub(super) what: String,
+    /// It has a session there (`-N` and `-W` have none).
+    pub(super) has_session: bool,
 }
 
 impl Held {
@@ -58,6 +73,7 @@ impl Held {
             alias,
             connection: Connection::default(),
             lifetime: Lifetime { whole: WHOLE, idle: None },
+            given: Given::default(),
             resolved: None,
             resolving: false,
             environment: Vec::new(),
@@ -72,6 +88,8 @@ impl Held {
             was_up: false,
             is_leaving: false,
             passengers: BTreeMap::new(),
+            room: Room::default(),
+            settling: 0,
         }
     }
 
@@ -98,7 +116,7 @@ impl Held {
     pub(super) fn status(
         &self,
         sockets: &SocketDirectory,
-        own_users: Vec<UserStatus>,
+        users: Vec<UserStatus>,
         waiting: usize,
         asks: Option<String>,
     ) -> ConnectionStatus {
@@ -108,8 +126,6 @@ impl Held {
             Connection::Up(up) => (StateName::Up, Some(up.since), Some(up.until), None),
             Connection::Draining(draining) => (StateName::Draining, None, Some(draining.until), None),
         };
-        let passengers =
-            self.passengers.iter().map(|(pid, what)| UserStatus { what: what.clone(), pid: *pid });
         ConnectionStatus {
             alias: self.alias.clone(),
             state,
@@ -117,7 +133,7 @@ impl Held {
             via: self.resolved.as_ref().and_then(via),
             since: since.map(seconds),
             until: until.map(seconds),
-            users: passengers.chain(own_users).collect(),
+            users,
             waiting,
             asks,
             reason,

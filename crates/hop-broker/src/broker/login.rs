@@ -1,10 +1,14 @@
 //! The tasks beside the broker's own: each does one thing that takes time and tells the broker what came of it.
 
+use super::room::SETTLING;
 use super::{Inbox, Input};
 use hop_connect::Alias;
 use hop_connect::master::{Plan, Started};
-use hop_connect::resolve::{Ssh, resolve};
+use hop_connect::mux::message::NewSession;
+use hop_connect::mux::{MuxClient, MuxError};
+use hop_connect::resolve::{Given, Ssh, resolve};
 use hop_connect::watch::ProcessEnd;
+use std::os::fd::AsFd;
 use tokio::sync::mpsc;
 
 /// Lines of standard error on their way.
@@ -13,8 +17,8 @@ const LINES: usize = 64;
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Asks ssh what a host means.
-pub(super) async fn resolving(ssh: Ssh, alias: Alias, inbox: Inbox) {
-    let result = resolve(&ssh, &alias).await;
+pub(super) async fn resolving(ssh: Ssh, alias: Alias, given: Given, inbox: Inbox) {
+    let result = resolve(&ssh, &alias, &given).await;
     let _ = inbox.send(Input::Resolved { alias, result }).await;
 }
 
@@ -69,6 +73,39 @@ pub(super) async fn riding(alias: Alias, pid: u32, inbox: Inbox) {
         let _ = end.wait().await;
     }
     let _ = inbox.send(Input::PassengerLeft { alias, pid }).await;
+}
+
+/// Opens a session that does nothing, to see whether there is room for one more.
+pub(super) async fn probing(socket: std::path::PathBuf, alias: Alias, open: usize, inbox: Inbox) {
+    // Those who were let through have opened their sessions by then.
+    tokio::time::sleep(SETTLING).await;
+    let probe = tokio::task::spawn_blocking(move || probe(&socket)).await;
+    // What is not a refusal is not about room: whoever waits finds out what it is.
+    let is_free = !matches!(probe, Ok(Err(MuxError::Refused { .. })));
+    tokio::time::sleep(SETTLING).await;
+    let _ = inbox.send(Input::Probed { alias, open, is_free }).await;
+}
+
+fn probe(socket: &std::path::Path) -> Result<(), MuxError> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(MuxError::Io)?;
+    let session = NewSession {
+        tty: false,
+        x11: false,
+        agent: false,
+        // The session is opened, the subsystem is not there: no shell is started for it, no start-up file read.
+        subsystem: true,
+        terminal: String::new(),
+        command: "room-for-one-more@grasshopper".to_owned(),
+        environment: Vec::new(),
+    };
+    let null = null.as_fd();
+    MuxClient::connect(socket)?.open_session(&session, [null, null, null])?.wait(|| {}).map(drop)
+}
+
+/// Waits until a session that ended has made room.
+pub(super) async fn settling(alias: Alias, inbox: Inbox) {
+    tokio::time::sleep(SETTLING).await;
+    let _ = inbox.send(Input::Settled { alias }).await;
 }
 
 /// What the broker asks of a master.

@@ -10,19 +10,21 @@ mod held;
 mod login;
 mod place;
 mod requests;
+mod room;
 mod serve;
 
 use crate::prompt::Desk;
 use crate::protocol::{Event, Failure, FailureKind, Request, Status, UserStatus};
 use fault::Attempt;
-use held::{Asking, Held, seconds};
+use held::{Asking, Held, Rider, seconds};
 use hop_connect::budget::LoginBudget;
 use hop_connect::connection::{self, Connection, Effect};
 use hop_connect::master::Plan;
 use hop_connect::resolve::{ResolveError, Resolved, Ssh};
 use hop_connect::{Alias, SocketDirectory};
 use login::Order;
-use place::{Place, PlaceId, Purpose};
+use place::{Place, PlaceId, Purpose, Waits};
+use room::Turn;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
@@ -75,6 +77,8 @@ enum Input {
     MasterEnded { alias: Alias, generation: u64, error: Option<String> },
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
+    Probed { alias: Alias, open: usize, is_free: bool },
+    Settled { alias: Alias },
 }
 
 type Inbox = mpsc::Sender<Input>;
@@ -180,11 +184,21 @@ impl Broker {
                     held.heard(text);
                 }
             }
-            Input::PassengerLeft { alias, pid } => {
+            Input::Probed { alias, open, is_free } => {
                 if let Some(held) = self.held.get_mut(&alias) {
-                    held.passengers.remove(&pid);
+                    if is_free { held.room.is_free(open) } else { held.room.is_full(open) }
                 }
-                self.count_users(&alias);
+                self.up(&alias, true);
+            }
+            Input::Settled { alias } => {
+                if let Some(held) = self.held.get_mut(&alias) {
+                    held.settling = held.settling.saturating_sub(1);
+                }
+                self.up(&alias, true);
+            }
+            Input::PassengerLeft { alias, pid } => {
+                let gone = self.held.get_mut(&alias).and_then(|held| held.passengers.remove(&pid));
+                self.user_left(&alias, gone.is_some_and(|rider| rider.has_session));
             }
         }
     }
@@ -207,8 +221,9 @@ impl Broker {
             Connection::Down(_) if held.resolving => {}
             Connection::Down(_) => {
                 held.resolving = true;
+                let given = held.given.clone();
                 let ssh = self.ssh(alias);
-                self.tasks.spawn(login::resolving(ssh, alias.clone(), self.inbox.clone()));
+                self.tasks.spawn(login::resolving(ssh, alias.clone(), given, self.inbox.clone()));
             }
         }
     }
@@ -321,6 +336,7 @@ impl Broker {
         let askpass = self.sockets.askpass();
         let Some(held) = self.held.get_mut(alias) else { return };
         let Some(resolved) = held.resolved.clone() else { return };
+        let given = held.given.clone();
         let generation = held.begin_attempt();
         let budget = self
             .budgets
@@ -341,42 +357,93 @@ impl Broker {
             });
         }
         tracing::info!(%alias, "logging in");
-        let plan = Plan { ssh, alias: alias.clone(), resolved, socket, askpass };
+        let plan = Plan { ssh, alias: alias.clone(), given, resolved, socket, askpass };
         self.tasks.spawn(login::mastering(plan, generation, self.inbox.clone()));
     }
 
-    /// Everybody who waits may use it now.
+    /// Everybody who waits may use it now, in the order in which they came, as far as the host takes sessions.
     fn up(&mut self, alias: &Alias, was_up: bool) {
         self.judge_waiting(alias);
         let Some(held) = self.held.get_mut(alias) else { return };
         let Connection::Up(up) = held.connection else { return };
-        let Some(resolved) = held.resolved.clone() else { return };
         held.was_up = true;
-        let (until, socket) = (seconds(up.until), self.sockets.control_socket(alias));
-        for place in self.places.values_mut().filter(|place| place.waits_for(alias)) {
-            let Some(waits) = place.waits.take() else { continue };
-            place.tell(Event::Up {
-                socket: socket.clone(),
-                master: up.pid,
-                until,
-                was_up,
-                resolved: Box::new(resolved.clone()),
-            });
-            match waits.purpose {
-                Purpose::Login => {}
-                Purpose::Use(what) => place.uses = Some((alias.clone(), UserStatus { what, pid: place.pid })),
-                Purpose::Ride { pid, started_by, .. } => {
-                    held.passengers.insert(pid, started_by);
-                    self.tasks.spawn(login::riding(alias.clone(), pid, self.inbox.clone()));
+        let waiting: Vec<PlaceId> =
+            self.places.iter().filter(|(_, place)| place.waits_for(alias)).map(|(id, _)| *id).collect();
+        for id in waiting {
+            let takes_session = |waits: &Waits| waits.purpose.takes_session();
+            let is_turn = match self.places.get(&id).and_then(|place| place.waits.as_ref()) {
+                Some(waits) if takes_session(waits) => self.turn(alias),
+                _ => Turn::Now,
+            };
+            match is_turn {
+                Turn::Now => self.admit(id, alias, up, was_up),
+                Turn::Probe => {
+                    let (socket, open) = (self.sockets.control_socket(alias), self.sessions(alias));
+                    let probing = login::probing(socket, alias.clone(), open, self.inbox.clone());
+                    self.tasks.spawn(probing);
                 }
+                Turn::Wait => self.put_in_line(id, alias),
             }
         }
         self.count_users(alias);
     }
 
-    fn count_users(&mut self, alias: &Alias) {
+    fn turn(&mut self, alias: &Alias) -> Turn {
+        let open = self.sessions(alias);
+        self.held.get_mut(alias).map_or(Turn::Now, |held| held.room.turn(open))
+    }
+
+    fn admit(&mut self, id: PlaceId, alias: &Alias, up: connection::Up, was_up: bool) {
+        let Some(held) = self.held.get_mut(alias) else { return };
+        let (Some(place), Some(resolved)) = (self.places.get_mut(&id), held.resolved.clone()) else { return };
+        let Some(waits) = place.waits.take() else { return };
+        place.tell(Event::Up {
+            socket: self.sockets.control_socket(alias),
+            master: up.pid,
+            until: seconds(up.until),
+            was_up,
+            resolved: Box::new(resolved),
+        });
+        let has_session = waits.purpose.takes_session();
+        match waits.purpose {
+            Purpose::Login => {}
+            Purpose::Use(what) => place.uses = Some((alias.clone(), UserStatus { what, pid: place.pid })),
+            Purpose::Ride { pid, started_by, .. } => {
+                held.passengers.insert(pid, Rider { what: started_by, has_session });
+                self.tasks.spawn(login::riding(alias.clone(), pid, self.inbox.clone()));
+            }
+        }
+    }
+
+    fn put_in_line(&mut self, id: PlaceId, alias: &Alias) {
+        let users = self.users(alias);
+        let names: Vec<_> = users.iter().map(|user| format!("{} ({})", user.what, user.pid)).collect();
+        let text = format!("{alias} takes no more sessions at once; waiting for one of {}", names.join(", "));
+        let Some(place) = self.places.get_mut(&id) else { return };
+        if let Some(waits) = place.waits.as_mut().filter(|waits| !waits.is_in_line) {
+            waits.is_in_line = true;
+            place.tell(Event::InLine { text });
+        }
+    }
+
+    /// Who uses it.
+    fn users(&self, alias: &Alias) -> Vec<UserStatus> {
+        let riders = self.held.get(alias).into_iter().flat_map(|held| &held.passengers);
+        let riders = riders.map(|(pid, rider)| UserStatus { what: rider.what.clone(), pid: *pid });
+        let own = self.places.values().filter_map(|place| place.uses.as_ref());
+        riders.chain(own.filter(|(used, _)| used == alias).map(|(_, user)| user.clone())).collect()
+    }
+
+    /// How many sessions are open that we know of.
+    fn sessions(&self, alias: &Alias) -> usize {
         let own = self.places.values().filter(|place| place.uses_host(alias)).count();
-        let users = own + self.held.get(alias).map_or(0, |held| held.passengers.len());
+        let riders = self.held.get(alias).into_iter().flat_map(|held| held.passengers.values());
+        let settling = self.held.get(alias).map_or(0, |held| held.settling);
+        own + settling + riders.filter(|rider| rider.has_session).count()
+    }
+
+    fn count_users(&mut self, alias: &Alias) {
+        let users = self.users(alias).len();
         self.event(alias, connection::Event::Users(users));
     }
 
@@ -456,7 +523,19 @@ impl Broker {
         let Some(gone) = self.places.remove(&place) else { return };
         self.askpass_left(place);
         if let Some((alias, _)) = gone.uses {
-            self.count_users(&alias);
+            self.user_left(&alias, true);
+        }
+    }
+
+    fn user_left(&mut self, alias: &Alias, had_session: bool) {
+        self.count_users(alias);
+        match self.held.get_mut(alias) {
+            Some(held) if had_session => {
+                held.settling += 1;
+                held.room.ended();
+                self.tasks.spawn(login::settling(alias.clone(), self.inbox.clone()));
+            }
+            _ => self.up(alias, true),
         }
     }
 
@@ -483,12 +562,10 @@ impl Broker {
     fn status(&self) -> Status {
         let connections = self.held.values().map(|held| {
             let alias = &held.alias;
-            let own = self.places.values().filter_map(|place| place.uses.as_ref());
-            let own = own.filter(|(used, _)| used == alias).map(|(_, user)| user.clone()).collect();
             let waiting = self.places.values().filter(|place| place.waits_for(alias)).count();
             let asks =
                 self.desk.open().find(|open| open.alias == *alias).map(|open| open.class.name().to_owned());
-            held.status(&self.sockets, own, waiting, asks)
+            held.status(&self.sockets, self.users(alias), waiting, asks)
         });
         Status { connections: connections.collect() }
     }

@@ -36,6 +36,8 @@ pub(super) struct Waits {
     pub(super) purpose: Purpose,
     /// The login on whose way this one is: its ssh goes through this host.
     pub(super) behalf: Option<Alias>,
+    /// It knows that it is in line.
+    pub(super) is_in_line: bool,
 }
 
 /// What a place does when the connection is up.
@@ -47,6 +49,17 @@ pub(super) enum Purpose {
     Use(String),
     /// An ssh rides on it.
     Ride { passenger: Box<Passenger>, pid: u32, started_by: String },
+}
+
+impl Purpose {
+    /// Whether it will open a session there.
+    pub(super) fn takes_session(&self) -> bool {
+        match self {
+            Self::Login => false,
+            Self::Use(_) => true,
+            Self::Ride { passenger, .. } => passenger.takes_session(),
+        }
+    }
 }
 
 impl Place {

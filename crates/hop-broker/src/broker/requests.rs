@@ -3,10 +3,11 @@
 use super::Broker;
 use super::held::Held;
 use super::place::{Place, PlaceId, Purpose, Waits};
-use crate::protocol::{Event, Request};
+use crate::protocol::{Event, Failure, FailureKind, Request};
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
 use hop_connect::passenger::Errand;
+use hop_connect::resolve::Given;
 use std::time::Duration;
 
 /// A program of the user could set anything else of ssh's environment by asking; it gains nothing by it, but a
@@ -22,8 +23,11 @@ impl Broker {
     pub(super) fn request(&mut self, place: PlaceId, request: Request) {
         let Some(asking) = self.places.get_mut(&place) else { return };
         match request {
-            Request::Login { alias, lifetime, idle, attended, environment } => {
+            Request::Login { alias, given, lifetime, idle, attended, environment } => {
                 asking.is_attended = attended;
+                if let Some(failure) = self.set_given(&alias, given) {
+                    return self.answer(place, Event::Failed(failure));
+                }
                 self.set_lifetime(&alias, lifetime, idle);
                 self.set_environment(&alias, environment);
                 self.wait(place, &alias, Purpose::Login);
@@ -52,6 +56,13 @@ impl Broker {
                     held.heard("it did not answer".to_owned());
                     self.event(&alias, connection::Event::Silent);
                     self.abandon(&alias);
+                }
+                self.answer(place, Event::Done);
+            }
+            Request::Full { alias } => {
+                let open = self.sessions(&alias).saturating_sub(1);
+                if let Some(held) = self.held.get_mut(&alias) {
+                    held.room.is_full(open);
                 }
                 self.answer(place, Event::Done);
             }
@@ -90,7 +101,7 @@ impl Broker {
             if behalf.as_ref() == Some(alias) {
                 return place.tell(Event::Declined { reason: None });
             }
-            place.waits = Some(Waits { alias: alias.clone(), purpose, behalf });
+            place.waits = Some(Waits { alias: alias.clone(), purpose, behalf, is_in_line: false });
         }
         self.want(alias);
         self.show_all();
@@ -104,6 +115,22 @@ impl Broker {
             .filter_map(|held| Some((held, held.master?)))
             .find(|(_, master)| hop_connect::parent::is_ancestor(*master, pid))
             .map(|(held, _)| held.alias.clone())
+    }
+
+    /// What was given holds until somebody gives something else, which a connection that is there cannot follow.
+    fn set_given(&mut self, alias: &Alias, given: Option<Given>) -> Option<Failure> {
+        let given = given?;
+        let held = self.held.entry(alias.clone()).or_insert_with(|| Held::new(alias.clone()));
+        let is_down = matches!(held.connection, Connection::Down(_));
+        if !is_down && held.given != given {
+            return Some(Failure {
+                kind: FailureKind::Config,
+                reason: format!("{alias} is logged in to already, as another user or on another port"),
+                hint: Some(format!("hop logout {alias}")),
+            });
+        }
+        held.given = given;
+        None
     }
 
     fn set_lifetime(&mut self, alias: &Alias, lifetime: Option<u64>, idle: Option<u64>) {

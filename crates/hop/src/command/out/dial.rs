@@ -57,8 +57,12 @@ fn status(arguments: &out::Dial) -> Result<Option<ConnectionStatus>, CommandErro
     let Some(mut conversation) = broker::running()? else { return Ok(None) };
     let unavailable = |error| CommandError::new(ErrorKind::Unavailable, error);
     conversation.send(&Request::Status).map_err(unavailable)?;
-    match conversation.next().map_err(unavailable)? {
-        Event::Status(status) => Ok(status.connections.into_iter().find(|c| c.alias == arguments.id)),
-        _ => Ok(None),
+    let Event::Status(status) = conversation.next().map_err(unavailable)? else { return Ok(None) };
+    let found = status.connections.into_iter().find(|c| c.alias == arguments.id);
+    if found.as_ref().is_some_and(|connection| connection.state == StateName::Up) {
+        // Somebody uses it whom the broker does not know; from now on it counts with them.
+        conversation.send(&Request::Full { alias: arguments.id.clone() }).map_err(unavailable)?;
+        let _ = conversation.next();
     }
+    Ok(found)
 }

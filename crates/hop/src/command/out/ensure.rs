@@ -21,6 +21,8 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_secs(60);
 /// VS Code gives up at 15 s.
 const WAIT_OF_VS_CODE: Duration = Duration::from_secs(12);
+/// How long it waits in line for a session.
+const IN_LINE: Duration = Duration::from_secs(600);
 /// The programs that read ssh_config as ssh does.
 const PROGRAMS: &[&str] = &["ssh", "gsissh"];
 
@@ -107,6 +109,10 @@ fn wait(place: &mut Place, arguments: &out::Ensure) -> Option<Waiting> {
                 }
                 // `hop dial` says why, where ssh ends because of it.
                 Event::Failed(_) => return Some(Waiting::Over(Verdict::Rides)),
+                Event::InLine { text } => {
+                    output::note(&format!("hop: {text}"));
+                    (is_told, limit) = (true, IN_LINE);
+                }
                 Event::Progress { text } => output::note(&format!("hop: {text}")),
                 Event::Refused { .. } => return None,
                 _ => {}

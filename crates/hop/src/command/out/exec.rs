@@ -1,13 +1,14 @@
 //! `hop exec`: a command over a held connection, without another ssh.
 
+use super::broker;
+use super::login::{self, Ready};
 use super::place::Place;
 use super::terminal::Terminal;
-use super::{broker, login};
 use crate::cli::out;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_broker::Request;
-use hop_connect::mux::client::Ended;
+use hop_connect::mux::client::{Ended, OpenSession};
 use hop_connect::mux::{MuxClient, MuxError};
 use hop_connect::session::Remote;
 use rustix::termios::{self, OptionalActions, Termios};
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 
 /// What ssh(1) exits with when it was ssh that failed.
 const OURS: u8 = 255;
+/// Dead connections are replaced, refused sessions wait in line again; but not for ever.
+const TRIES: usize = 10;
 
 pub(crate) fn run(arguments: &out::Exec) -> ExitCode {
     match execute(arguments) {
@@ -29,41 +32,10 @@ pub(crate) fn run(arguments: &out::Exec) -> ExitCode {
 }
 
 fn execute(arguments: &out::Exec) -> Result<u8, CommandError> {
-    let host = &arguments.host;
-    let command = arguments.command.join(" ");
-    let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
-    place.send(&Request::Use {
-        alias: host.clone(),
-        purpose: format!("hop exec {}", arguments.command.first().map(String::as_str).unwrap_or_default()),
-        attended: place.terminal.is_some(),
-        environment: broker::environment(),
-    })?;
-    let mut ready = login::wait(&mut place)?;
-    let client = match MuxClient::connect(&ready.socket) {
-        Ok(client) => client,
-        Err(MuxError::Silent | MuxError::Absent { .. } | MuxError::Closed) => {
-            // It is dead and nobody has noticed: replaced, once.
-            place.send(&Request::Silent { alias: host.clone(), master: ready.master })?;
-            place = Place::new(broker::running_or_started()?, Terminal::of_process());
-            place.send(&Request::Use {
-                alias: host.clone(),
-                purpose: "hop exec".to_owned(),
-                attended: place.terminal.is_some(),
-                environment: broker::environment(),
-            })?;
-            ready = login::wait(&mut place)?;
-            MuxClient::connect(&ready.socket).or_fail(ErrorKind::Unavailable)?
-        }
-        Err(error) => return Err(CommandError::new(ErrorKind::Unavailable, error)),
-    };
-    let terminal = std::env::var("TERM").unwrap_or_default();
-    let remote = Remote { command, tty: arguments.tty, terminal };
-    let session = remote.session(&ready.resolved, std::env::vars());
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let opened = client.open_session(&session, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-    let opened = opened.map_err(|error| not_opened(host, &error))?;
+    // The conversation lasts as long as the session, so that the broker knows of it.
+    let (_place, opened) = open(arguments)?;
     // The master has read the terminal's size and modes by now, and does the rest.
-    let raw = if arguments.tty { Raw::of(stdin) } else { None };
+    let raw = if arguments.tty { Raw::of(io::stdin()) } else { None };
     let ended = opened.wait(|| output::note("the host gave no terminal")).or_fail(ErrorKind::Unavailable);
     drop(raw);
     match ended? {
@@ -72,15 +44,64 @@ fn execute(arguments: &out::Exec) -> Result<u8, CommandError> {
     }
 }
 
+fn open(arguments: &out::Exec) -> Result<(Place, OpenSession), CommandError> {
+    let host = &arguments.host;
+    let mut tries = 1;
+    loop {
+        let (mut place, ready) = admitted(arguments)?;
+        let error = match open_once(arguments, &ready) {
+            Ok(opened) => return Ok((place, opened)),
+            Err(error) => error,
+        };
+        let is_full = is_full(&error);
+        let request = match &error {
+            _ if tries == TRIES => return Err(not_opened(host, &error)),
+            MuxError::Silent | MuxError::Absent { .. } | MuxError::Closed => {
+                Request::Silent { alias: host.clone(), master: ready.master }
+            }
+            _ if is_full => Request::Full { alias: host.clone() },
+            _ => return Err(not_opened(host, &error)),
+        };
+        place.send(&request)?;
+        // When it has been heard, the next try finds what came of it.
+        place.next()?;
+        tries += 1;
+    }
+}
+
+fn admitted(arguments: &out::Exec) -> Result<(Place, Ready), CommandError> {
+    let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
+    let program = arguments.command.first().map(String::as_str).unwrap_or_default();
+    place.send(&Request::Use {
+        alias: arguments.host.clone(),
+        purpose: format!("hop exec {program}"),
+        attended: place.terminal.is_some(),
+        environment: broker::environment(),
+    })?;
+    let ready = login::wait(&mut place)?;
+    Ok((place, ready))
+}
+
+fn open_once(arguments: &out::Exec, ready: &Ready) -> Result<OpenSession, MuxError> {
+    let terminal = std::env::var("TERM").unwrap_or_default();
+    let remote = Remote { command: arguments.command.join(" "), tty: arguments.tty, terminal };
+    let session = remote.session(&ready.resolved, std::env::vars());
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    MuxClient::connect(&ready.socket)?.open_session(&session, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+}
+
+/// The server's MaxSessions, in the master's words.
+fn is_full(error: &MuxError) -> bool {
+    matches!(error, MuxError::Refused { reason } if reason.contains("refused by peer"))
+}
+
 fn not_opened(host: &hop_connect::Alias, error: &MuxError) -> CommandError {
     let message = format!("cannot open a session on {host}: {error}");
-    match error {
-        MuxError::Refused { reason } if reason.contains("refused by peer") => {
-            CommandError::new(ErrorKind::Later, message)
-                .hint("the host takes no more sessions at once (MaxSessions); hop status shows who has them")
-        }
-        _ => CommandError::new(ErrorKind::Unavailable, message),
+    if is_full(error) {
+        return CommandError::new(ErrorKind::Later, message)
+            .hint("the host takes no more sessions at once (MaxSessions); hop status shows who has them");
     }
+    CommandError::new(ErrorKind::Unavailable, message)
 }
 
 /// A terminal that passes everything on, until it is dropped.

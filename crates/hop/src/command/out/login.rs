@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &out::Login) -> Result<(), CommandError> {
     let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
     place.send(&Request::Login {
         alias: host.clone(),
+        given: None,
         lifetime: arguments.lifetime.map(|time| time.as_secs()),
         idle: arguments.idle.map(|time| time.as_secs()),
         attended: place.terminal.is_some(),
@@ -50,7 +51,7 @@ pub(crate) fn wait(place: &mut Place) -> Result<Ready, CommandError> {
                 return Ok(Ready { socket, master, until, was_up, resolved });
             }
             Event::Failed(failure) => return Err(broker::failed(failure)),
-            Event::Progress { text } => output::note(&text),
+            Event::Progress { text } | Event::InLine { text } => output::note(&text),
             Event::Refused { reason } => return Err(CommandError::new(ErrorKind::Denied, reason)),
             _ => {}
         }

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod askpass;
 pub(crate) mod broker;
+pub(crate) mod create_ssh_socket;
 pub(crate) mod daemon;
 pub(crate) mod dial;
 pub(crate) mod ensure;

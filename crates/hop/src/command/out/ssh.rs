@@ -26,6 +26,7 @@ fn ready(arguments: &out::Ssh) -> Result<Command, CommandError> {
     let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
     place.send(&Request::Login {
         alias: arguments.host.clone(),
+        given: None,
         lifetime: None,
         idle: None,
         attended: place.terminal.is_some(),

@@ -105,3 +105,30 @@ fn a_jump_host_is_asked_for_once_and_shared() {
     assert_eq!((machine.accepted(2202), machine.accepted(2201)), (1, 1));
     assert_eq!(machine.status("totp")["state"], "up");
 }
+
+#[test]
+fn create_ssh_socket_leaves_what_ssh_and_rsync_use() {
+    let machine = Machine::new();
+    let name = machine.path().join("create_ssh_socket");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hop"), &name).unwrap();
+    // An address that no Host line knows: what is given counts.
+    machine.expect(&format!(
+        "spawn {} --host 127.0.0.3 --user root --port 2202 --timeout 6000\nwants {{Verification code:}}\n\
+         send \"[code]\\r\"\nwants {{is up until*/root@127.0.0.3:2202.socket}}\nends 0\n",
+        name.display()
+    ));
+    let socket = "~/.ssh/root@127.0.0.3:2202.socket";
+    let _ = machine
+        .shell(&format!(
+            "cd ~; ssh -o ControlPath={socket} root@127.0.0.3 true && echo content > file && \
+             rsync -auzP -e 'ssh -p 2202 -i ~/.ssh/id_ed25519 -o \"ControlPath={socket}\"' file 'root@127.0.0.3:copy' && cmp file copy"
+        ))
+        .success();
+    assert_eq!(machine.accepted(2202), 1);
+    let left = machine.status("127.0.0.3");
+    let times = (
+        left.pointer("/until").unwrap().as_u64().unwrap(),
+        left.pointer("/since").unwrap().as_u64().unwrap(),
+    );
+    assert_eq!(times.0 - times.1, 6000);
+}
