@@ -6,13 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// An agent with one key; ends with the value.
-struct Agent {
+pub(crate) struct Agent {
     process: Child,
     socket: std::path::PathBuf,
 }
 
 impl Agent {
-    fn start(site: &Site) -> Self {
+    pub(crate) fn start(site: &Site) -> Self {
         let socket = site.directory.path().join("agent");
         let mut command = Command::new("ssh-agent");
         command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
@@ -25,7 +25,7 @@ impl Agent {
         Self { process, socket }
     }
 
-    fn add(&self, words: &[&str]) -> std::process::Output {
+    pub(crate) fn add(&self, words: &[&str]) -> std::process::Output {
         let mut command = Command::new("ssh-add");
         command.env("SSH_AUTH_SOCK", &self.socket).args(words).output().unwrap()
     }
@@ -39,7 +39,7 @@ impl Drop for Agent {
 }
 
 /// ssh with a forwarded agent, whose keys are the only ones.
-fn with_agent(site: &Site, agent: &Agent, words: &[&str]) -> Command {
+pub(crate) fn with_agent(site: &Site, agent: &Agent, words: &[&str]) -> Command {
     let mut ssh = Command::new("ssh");
     ssh.args(["-F", "none", "-A", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o"]);
     ssh.arg(format!("UserKnownHostsFile={}", site.directory.path().join("known").display()));

@@ -6,6 +6,7 @@
 mod alike;
 mod between;
 mod certificates;
+mod editor;
 mod ending;
 mod ending_table;
 mod entering;
