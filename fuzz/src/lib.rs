@@ -7,6 +7,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+/// What people paste as keys. The file itself and not its crate: that would bring a web server and two databases here.
+#[path = "../../crates/hop-portal/src/operations/pasted.rs"]
+pub mod pasted;
+
 /// Defines a target: the most memory that one input may cost, in MiB, and what is done with the input.
 #[macro_export]
 macro_rules! target {

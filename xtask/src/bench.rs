@@ -7,11 +7,10 @@ use crate::tool::{Error, cargo, root, run};
 /// Measures everything, or the chapters that are named, and writes them into `docs/benchmarks.md`; or only some
 /// measurements, and prints them.
 pub(crate) fn run_all(chapters: &[String], only: &[String], rounds: usize, quick: bool) -> Result<(), Error> {
-    // One after the other: what a program is built with must not depend on what else is built.
-    run(cargo().args(["build", "--release", "--package", "hop"]))?;
-    run(cargo().args(["build", "--release", "--package", "hop-testkit", "--bin", "hop-relay"]))?;
+    let programs = ["--package", "hop", "--package", "hop-bench", "--package", "hop-testkit", "--bins"];
+    run(cargo().args(["build", "--release"]).args(programs))?;
+    // By itself: an example's development dependencies would change what the programs are built with.
     run(cargo().args(["build", "--release", "--package", "hop-store", "--example", "key_lookup"]))?;
-    run(cargo().args(["build", "--release", "--package", "hop-bench"]))?;
     let built = hop_e2e::program::target_folder().join("release");
     let mut command = Command::new(built.join("hop-bench"));
     command.arg("--hop").arg(built.join("hop"));

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::tool::{Error, cargo, output, root, run, works};
 
 /// Each target with the longest input worth trying, in bytes.
-const TARGETS: [(&str, usize); 20] = [
+const TARGETS: [(&str, usize); 23] = [
     ("transport_before_keys", 8192),
     ("transport_after_keys", 4096),
     ("userauth_server", 4096),
@@ -32,6 +32,9 @@ const TARGETS: [(&str, usize); 20] = [
     ("sftp_client", 2048),
     ("sftp_arguments", 512),
     ("terminal_modes", 512),
+    ("inner_lines", 4096),
+    ("pasted_keys", 4096),
+    ("proxy_header", 512),
 ];
 
 /// What cargo-fuzz also asks the compiler for: a counter on each edge, and comparisons told to the engine.

@@ -98,6 +98,7 @@ pub fn decode_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
 mod tests {
     use super::*;
     use crate::Permissions;
+    use proptest::prelude::*;
 
     fn presented() -> Presented {
         Presented { user: "climate".to_owned(), certificate: false, blob: vec![0, 255, 10] }
@@ -121,6 +122,25 @@ mod tests {
             [Answer::Encourage, Answer::Refuse, Answer::Word(Box::new(word)), Answer::End("x".to_owned())]
         {
             assert_eq!(decode_line::<Answer>(&encode_line(&answer).unwrap()).unwrap(), answer);
+        }
+    }
+
+    proptest! {
+        /// Neither what is no JSON at all nor what is nearly a line.
+        #[test]
+        fn nothing_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            text in "[\\[\\]{}\",:0-9a-z]{0,80}",
+            user in any::<String>(), blob in proptest::collection::vec(any::<u16>(), 0..20), cut in 0_usize..200,
+        ) {
+            let near = serde_json::json!({ "probe": { "user": user, "certificate": false, "blob": blob } }).to_string();
+            let cut = near.as_bytes().get(..cut).unwrap_or(near.as_bytes());
+            for line in [bytes.as_slice(), text.as_bytes(), near.as_bytes(), cut] {
+                if let Ok(inquiry) = decode_line::<Inquiry>(line) {
+                    prop_assert_eq!(decode_line::<Inquiry>(&encode_line(&inquiry).unwrap()).unwrap(), inquiry);
+                }
+                let _ = decode_line::<Answer>(line);
+            }
         }
     }
 
