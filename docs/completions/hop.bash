@@ -4198,7 +4198,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__proxy)
-            opts="-h --token-file --token-env --ca-file --connect-timeout --help"
+            opts="-h --token-file --token-env --ca-file --start --start-timeout --connect-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4213,6 +4213,10 @@ _hop() {
                     return 0
                     ;;
                 --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --start-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

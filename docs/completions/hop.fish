@@ -226,7 +226,9 @@ complete -c hop -n "__fish_hop_using_subcommand endpoint" -s h -l help -d 'Print
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-file -d 'File with the token; nobody else may be able to read it' -r -F
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-env -d 'Environment variable with the token, where no file is given' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l ca-file -d 'CA certificates (PEM) to trust beside the system\'s' -r -F
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l start-timeout -d 'Time for a server to start' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l connect-timeout -d 'Time for connecting' -r
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l start -d 'Start a JupyterHub\'s server if it is stopped, and wait for it; the token needs the scope servers!user=NAME, too'
 complete -c hop -n "__fish_hop_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand man" -s h -l help -d 'Print help'

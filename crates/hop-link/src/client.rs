@@ -239,7 +239,7 @@ async fn ask(target: &Target, options: &ClientOptions) -> Result<Answer, Connect
     Ok(Ok(WebSocket::client(parts.io.into_inner(), &parts.read_buf, options.random)))
 }
 
-fn authorization(scheme: &str, secret: &Secret) -> Result<HeaderValue, ConnectError> {
+pub(crate) fn authorization(scheme: &str, secret: &Secret) -> Result<HeaderValue, ConnectError> {
     let text = zeroize::Zeroizing::new(format!("{scheme} {}", secret.expose_secret()));
     let mut value = HeaderValue::from_str(&text).map_err(|_| ConnectError::Token)?;
     value.set_sensitive(true);
@@ -281,7 +281,7 @@ async fn exchange(
 }
 
 /// A stream to the target: directly or through a proxy, with TLS if it is to be secure.
-async fn reach(target: &Target, options: &ClientOptions) -> Result<ClientStream, ConnectError> {
+pub(crate) async fn reach(target: &Target, options: &ClientOptions) -> Result<ClientStream, ConnectError> {
     let stream = match options.proxies.for_target(target)? {
         None => dial(target.host(), target.port()).await?,
         Some(proxy) => tunnel(&proxy, target).await?,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hop_e2e::hub::{Hub, Options, USER};
 use hop_e2e::program::{hub_program, program};
+use hop_e2e::sshd::Release;
 use hop_e2e::{Run, payload};
 use serde_json::Value;
 
@@ -134,6 +135,39 @@ fn every_refusal_is_a_sentence() {
     hub.stop_server();
     let said = with(&good, &url);
     assert!(said.contains("error: the server of alice is not running\n"), "{said}");
+}
+
+#[test]
+fn the_first_ssh_starts_a_stopped_server() {
+    let hub = Hub::start(&Options::default());
+    let starting = |token: &Path, url: &str| hub.hop_proxy(token, url).replace(" proxy ", " proxy --start ");
+    // Who may not start it is told what the token lacks.
+    let small = hub.token(&[ACCESS]);
+    let refused = hub.openssh("ssh", &starting(&small, &hub.url(""))).args(["hub", "true"]).status(255);
+    let said = refused.stderr();
+    assert!(said.contains("error: the token may not start the server of alice\n"), "{said}");
+    assert!(said.contains("servers!user=alice"), "{said}");
+    // Three at once, one start.
+    let token = hub.token(&[ACCESS, "servers!user=alice"]);
+    let config = hub.ssh_config(&starting(&token, &hub.url("")));
+    let logins: Vec<_> = (0..3)
+        .map(|_| {
+            let run =
+                Run::from_words(&Release::V9_2.words("ssh")).arg("-F").arg(&config).args(["hub", "echo in"]);
+            std::thread::spawn(move || run.finish())
+        })
+        .collect();
+    for login in logins {
+        let finished = login.join().unwrap();
+        assert_eq!((finished.status, finished.stdout().as_str()), (Some(0), "in\n"), "{finished}");
+        assert!(finished.stderr().contains("starting the server of alice\n"), "{finished}");
+    }
+    // A named server is another; one that runs is left alone.
+    let named = starting(&token, &hub.url("lab"));
+    let said = hub.openssh("ssh", &named).args(["hub", "echo $JUPYTERHUB_SERVER_NAME"]).success();
+    assert_eq!(said.stdout(), "lab\n");
+    let again = hub.openssh("ssh", &named).args(["hub", "true"]).success();
+    assert_eq!(again.stderr(), "");
 }
 
 #[test]

@@ -15,7 +15,7 @@ Examples, in ~/.ssh/config:
   Host my-hub
       User jovyan
       HostKeyAlias my-hub
-      ProxyCommand hop proxy --token-file ~/.config/my-hub.token wss://hub.example.org/user/NAME/sshd/
+      ProxyCommand hop proxy --start --token-file ~/.config/my-hub.token wss://hub.example.org/user/NAME/sshd/
 
   Host PROJECT
       ProxyCommand hop proxy wss://hop.example.org/ssh/%n")]
@@ -32,6 +32,12 @@ pub(crate) struct Proxy {
     /// CA certificates (PEM) to trust beside the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Start a JupyterHub's server if it is stopped, and wait for it; the token needs the scope servers!user=NAME, too
+    #[arg(long)]
+    pub(crate) start: bool,
+    /// Time for a server to start
+    #[arg(long, value_name = "TIME", value_parser = super::duration, default_value = "5m")]
+    pub(crate) start_timeout: Duration,
     /// Time for connecting
     #[arg(long, value_name = "TIME", value_parser = super::duration, default_value = "30s")]
     pub(crate) connect_timeout: Duration,

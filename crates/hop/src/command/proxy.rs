@@ -3,8 +3,10 @@
 //! What must stay true: standard output carries SSH and nothing else; the token is never an argument and never shown.
 
 mod explain;
+mod hub;
 mod token;
 
+use self::hub::HubServer;
 use super::server;
 use crate::cli::proxy::Proxy;
 use crate::error::{CommandError, ErrorKind, OrFail};
@@ -42,8 +44,16 @@ pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
             CommandError::new(ErrorKind::Config, error)
                 .hint("this is for ssh: write it behind ProxyCommand in ~/.ssh/config")
         })?;
-        let connected = hop_link::connect(&target, &options).await;
-        let socket = connected.map_err(|error| explain::refused(&target, &error, options.token.is_some()))?;
+        let socket = match (hop_link::connect(&target, &options).await, HubServer::of(&target)) {
+            (Ok(socket), _) => socket,
+            (Err(error), Some(server))
+                if arguments.start
+                    && (explain::is_not_running(&error) || server.may_be_another(&target, &error)) =>
+            {
+                server.start(&target, &options, arguments.start_timeout).await?
+            }
+            (Err(error), _) => return Err(explain::refused(&target, &error, options.token.is_some())),
+        };
         let mut socket: WebSocket<_> = socket.keep_alive(ASK);
         let Parted { end, traffic } =
             hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;

@@ -1,37 +1,14 @@
 //! What an HTTP answer in place of a WebSocket, or the end of one, means to a person: a sentence and what to do.
 
+use super::hub::HubServer;
 use crate::error::{CommandError, ErrorKind};
 use hop_link::{CloseCode, ConnectError, End, Refusal, Target, Traffic};
-
-/// A server of a JupyterHub, as its URL names it.
-#[derive(Debug, PartialEq, Eq)]
-struct HubServer<'a> {
-    /// The Hub's own address, with its base path.
-    hub: String,
-    user: &'a str,
-}
-
-impl<'a> HubServer<'a> {
-    fn of(target: &'a Target) -> Option<Self> {
-        let path = target.path().split('?').next()?;
-        let (base, rest) = path.split_once("/user/")?;
-        let user = rest.split('/').next().filter(|user| !user.is_empty())?;
-        let scheme = if target.is_secure() { "https" } else { "http" };
-        let port = match (target.is_secure(), target.port()) {
-            (true, 443) | (false, 80) => String::new(),
-            (_, port) => format!(":{port}"),
-        };
-        let host =
-            if target.host().contains(':') { format!("[{}]", target.host()) } else { target.host().into() };
-        Some(Self { hub: format!("{scheme}://{host}{port}{base}"), user })
-    }
-}
 
 /// Why there is no connection.
 pub(super) fn refused(target: &Target, error: &ConnectError, has_token: bool) -> CommandError {
     let say = |kind| CommandError::new(kind, error);
     match error {
-        ConnectError::Refused(refusal) => by_status(target, refusal, has_token),
+        ConnectError::Refused(refusal) => by_status(target, refusal, error, has_token),
         ConnectError::Resolve { .. } => {
             say(ErrorKind::Unavailable).hint("check the name and this machine's network")
         }
@@ -58,12 +35,36 @@ pub(super) fn refused(target: &Target, error: &ConnectError, has_token: bool) ->
     }
 }
 
-fn by_status(target: &Target, refusal: &Refusal, has_token: bool) -> CommandError {
+/// Whether the server is there but does not run yet.
+pub(super) fn is_not_running(error: &ConnectError) -> bool {
+    let ConnectError::Refused(refusal) = error else { return false };
+    let to = refusal.location.as_deref().unwrap_or_default();
+    match refusal.status {
+        301..=308 => refusal.is_same_origin && to.contains("/hub/") && !to.contains("/login"),
+        424 | 502..=504 => true,
+        _ => false,
+    }
+}
+
+/// Whether something answers there that knows no such path: a Jupyter server looks for it without the slash, too.
+pub(super) fn is_nothing(target: &Target, error: &ConnectError) -> bool {
+    let ConnectError::Refused(refusal) = error else { return false };
+    let path = target.path().trim_end_matches('/');
+    match refusal.status {
+        301..=308 => {
+            refusal.is_same_origin && refusal.location.as_deref().is_some_and(|to| to.ends_with(path))
+        }
+        404 => true,
+        _ => false,
+    }
+}
+
+fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token: bool) -> CommandError {
     let hub = HubServer::of(target);
     let whose =
         hub.as_ref().map_or_else(|| "the server".to_owned(), |hub| format!("the server of {}", hub.user));
     let start = match &hub {
-        Some(hub) => format!("start it at {}/hub/home, then try again", hub.hub),
+        Some(hub) => format!("start it at {}/hub/home, or let ssh do it: hop proxy --start", hub.hub),
         None => "start it, then try again".to_owned(),
     };
     let nothing = || {
@@ -87,12 +88,10 @@ fn by_status(target: &Target, refusal: &Refusal, has_token: bool) -> CommandErro
             if to.contains("/login") || to.contains("/oauth") {
                 return no_token(&hub, has_token, &whose);
             }
-            let path = target.path().trim_end_matches('/');
             if to.contains("/hub/") {
                 // A Hub has a page of its own for servers that are not there.
                 not_running()
-            } else if to.ends_with(path) {
-                // Jupyter looks for what it does not know without the slash at the end, too.
+            } else if is_nothing(target, error) {
                 nothing()
             } else {
                 CommandError::new(ErrorKind::Unavailable, refusal)
@@ -133,7 +132,7 @@ fn no_token(hub: &Option<HubServer<'_>>, has_token: bool, whose: &str) -> Comman
     };
     let error = CommandError::new(ErrorKind::Denied, words);
     match hub {
-        Some(HubServer { hub, user }) => error
+        Some(HubServer { hub, user, .. }) => error
             .hint(format!("{lead} at {hub}/hub/token; it needs the scope access:servers!user={user}"))
             .hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
         None => error.hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
@@ -179,18 +178,6 @@ mod tests {
     }
 
     #[test]
-    fn hubs_are_known_by_their_paths() {
-        for (url, hub, user) in [
-            ("wss://h/user/a%40b/sshd/", "https://h", "a%40b"),
-            ("wss://h:8443/base/user/a/named/sshd/?x", "https://h:8443/base", "a"),
-            ("ws://[::1]:80/user/a/sshd/", "http://[::1]", "a"),
-        ] {
-            assert_eq!(HubServer::of(&target(url)), Some(HubServer { hub: hub.into(), user }));
-        }
-        assert_eq!(HubServer::of(&target("wss://h/ssh/p")), None);
-    }
-
-    #[test]
     fn every_answer_is_a_sentence_with_a_hint() {
         let here = target("wss://hub.example/user/alice/sshd/");
         let cases = [
@@ -217,9 +204,11 @@ mod tests {
                 location: location.map(str::to_owned),
                 is_same_origin,
             };
-            let error = refused(&here, &ConnectError::Refused(refusal), has_token);
+            let error = refused(&here, &ConnectError::Refused(refusal.clone()), has_token);
             assert!(error.message().contains(wanted), "{status}: {}", error.message());
             assert_eq!(error.code(), code, "{status}");
+            let waits = wanted.contains("not running") || wanted.contains("not answer yet");
+            assert_eq!(is_not_running(&ConnectError::Refused(refusal.clone())), waits, "{status}");
             assert!(!error.hints().is_empty() || [302, 418].contains(&status), "{status}");
         }
     }
