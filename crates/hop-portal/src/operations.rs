@@ -10,6 +10,7 @@
 
 mod accounts;
 mod caller;
+mod certificates;
 mod denied;
 mod invitations;
 mod key_urls;
@@ -29,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use accounts::{AccountError, OneAccountOnly};
 pub use caller::Caller;
+pub use certificates::{CertificateError, CertificateWish, Issued};
 pub use denied::{Denied, ErrorKind};
 pub use invitations::{InvitationError, InvitationView, Invited};
 pub use key_urls::{KeyUrlError, KeyUrls, KeyUrlsError, Resolve};

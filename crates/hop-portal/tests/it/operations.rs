@@ -2,6 +2,7 @@
 
 mod accounts;
 mod at_once;
+mod certificates;
 mod keys;
 mod projects;
 mod rights;

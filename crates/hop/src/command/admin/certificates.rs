@@ -1,13 +1,14 @@
 //! `hop admin cert`: the only issuer so far. A certificate is on record before it is signed.
 
 use super::table::Row;
-use super::{Desk, keys, written};
+use super::{Desk, failed, keys, written};
 use crate::cli::admin::{CertCommand, Permit};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use hop_ca::{Permits, SignerError, UserRequest};
+use hop_ca::{Permits, SignerError};
 use hop_keys::PublicKey;
-use hop_store::{Actor, IssuedCertificate, NewCertificate, Timestamp};
+use hop_portal::operations::{CertificateError, CertificateWish};
+use hop_store::IssuedCertificate;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -44,29 +45,15 @@ struct Issued {
 }
 
 pub(super) async fn certificate(desk: &Desk, command: &CertCommand) -> Result<(), CommandError> {
-    let store = desk.operations.store();
-    let actor = || Actor { through: hop_store::Through::Command, ..Actor::site() };
+    let Desk { operations, caller, signer, .. } = desk;
     match command {
         CertCommand::Issue { account, file, valid, force_command, source_address, no } => {
             let account = desk.account(account).await?;
             let text = keys::read(file)?;
             let (key, _) = PublicKey::parse_line(text.trim()).or_fail(ErrorKind::Config)?;
-            let now = desk.operations.now();
-            let serial = serial();
-            let new = NewCertificate {
-                serial,
-                account: account.id,
-                fingerprint: key.fingerprint(),
-                expires: now.plus(*valid),
-            };
-            let mut change = store.change(actor(), now).await.or_fail(ErrorKind::Unavailable)?;
-            change.certificates().add(&new).await.or_fail(ErrorKind::Unavailable)?;
-            change.commit().await.or_fail(ErrorKind::Unavailable)?;
-            let request = UserRequest {
-                person: account.id.to_string(),
-                serial,
-                public_key: key.to_line("").trim().to_owned(),
-                lifetime: valid.as_secs(),
+            let wish = CertificateWish {
+                key,
+                lifetime: *valid,
                 force_command: force_command.clone(),
                 source_address: source_address.clone(),
                 permits: Permits {
@@ -76,8 +63,9 @@ pub(super) async fn certificate(desk: &Desk, command: &CertCommand) -> Result<()
                     x11_forwarding: !no.contains(&Permit::X11Forwarding),
                 },
             };
-            let issued = desk.signer.sign_user(request).await.map_err(not_signed)?;
-            let expires = written(Timestamp::from_seconds(issued.valid_before));
+            let issued = operations.issue_certificate(caller, signer, account.id, wish).await;
+            let issued = issued.map_err(refused)?;
+            let (serial, expires) = (issued.serial, written(issued.expires));
             output::note(&format!("certificate {serial} for {}, until {expires}", account.name));
             let document =
                 Issued { serial: serial.to_string(), certificate: issued.certificate.clone(), expires };
@@ -85,39 +73,27 @@ pub(super) async fn certificate(desk: &Desk, command: &CertCommand) -> Result<()
         }
         CertCommand::List { account } => {
             let account = desk.account(account).await?.id;
-            let found = store.certificates().list_of_account(account, desk.operations.now()).await;
-            let found = found.or_fail(ErrorKind::Unavailable)?;
+            let found = operations.account_certificates(caller, account).await.map_err(refused)?;
             desk.list(&found.iter().map(CertificateRow::from).collect::<Vec<_>>())
         }
         CertCommand::Revoke { serial } => {
-            let mut change =
-                store.change(actor(), desk.operations.now()).await.or_fail(ErrorKind::Unavailable)?;
-            let revoked = change.certificates().revoke(*serial).await.or_fail(ErrorKind::Unavailable)?;
-            change.commit().await.or_fail(ErrorKind::Unavailable)?;
-            if !revoked {
-                let words = format!("there is no certificate {serial} that still counts");
-                return Err(CommandError::new(ErrorKind::Config, words));
-            }
+            operations.revoke_certificate(caller, *serial).await.map_err(refused)?;
             let words = format!("certificate {serial} opens nothing any more");
             desk.say(&serde_json::json!({ "revoked": serial.to_string() }), &words)
         }
         CertCommand::Ca => {
-            let keys = desk.signer.public_keys().await.map_err(not_signed)?;
+            let keys = signer.public_keys().await.map_err(|error| refused(error.into()))?;
             desk.say(&keys, &format!("{}\n{}", keys.user_ca, keys.host_ca))
         }
     }
 }
 
-fn not_signed(error: SignerError) -> CommandError {
+fn refused(error: CertificateError) -> CommandError {
+    let failed = failed(error.kind(), &error);
     match error {
-        SignerError::Refused(_) => CommandError::new(ErrorKind::Config, error),
-        SignerError::Unreachable { .. } => CommandError::new(ErrorKind::Unavailable, error)
-            .hint("the signer runs with the site: start it with hop up or hop serve"),
+        CertificateError::Signer(SignerError::Unreachable { .. }) => {
+            failed.hint("the signer runs with the site: start it with hop up or hop serve")
+        }
+        _ => failed,
     }
-}
-
-/// A number that nobody guesses and no other certificate has.
-fn serial() -> u64 {
-    let [_, _, a, b, c, d, e, f, g, h] = crate::site::records::random();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
 }
