@@ -43,6 +43,7 @@ pub const PROGRAMS: &[Program] = &[
     from("openssh-server", "/usr/sbin/sshd"),
     from("openssh-sftp-server", "/usr/lib/openssh/sftp-server"),
     from("openssh-tests", "/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so"),
+    from("openssl", "openssl"),
     from("postgresql", "/usr/lib/postgresql/15/bin/initdb"),
     from("postgresql", "/usr/lib/postgresql/15/bin/pg_ctl"),
     from("postgresql", "/usr/lib/postgresql/15/bin/postgres"),

@@ -1,6 +1,6 @@
 //! TLS of the portal itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -8,10 +8,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-/// A certificate with its key, ready to serve.
+/// A certificate with its key, ready to serve. Clones share it: what replaces it replaces it for all.
 #[derive(Clone)]
 pub struct Tls {
-    config: Arc<ServerConfig>,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
 /// Why a certificate and key are not taken.
@@ -45,11 +45,17 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(RwLock::new(Arc::new(config))) })
+    }
+
+    /// Serves another certificate to connections that come from now on; those that are open go on.
+    pub fn replace(&self, by: &Self) {
+        let new = by.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.clone())
+        TlsAcceptor::from(self.config.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 

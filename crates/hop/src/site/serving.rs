@@ -1,6 +1,7 @@
 //! The site's process: gateway, pages, records.
 
 use super::announcement::SiteReady;
+use super::certificate_files::CertificateFiles;
 use super::first_start;
 use super::leash::{Leash, Orders, Report};
 use super::names;
@@ -26,7 +27,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use zeroize::Zeroizing;
 
 /// How often what is over is cleared away, and keys whose end has come are told to the gateways.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ struct Site {
     ssh: TcpListener,
     portal: Portal,
     http: TcpListener,
+    certificate: Option<CertificateFiles>,
     proxy: Option<UnixListener>,
 }
 
@@ -54,6 +55,8 @@ pub(crate) async fn run(orders: Orders, descriptors: Vec<OwnedFd>, leash: Leash)
     leash.report(&Report::Ready(said.map_err(|error| Unready { error, leash: None })?));
     let stop = until_let_go(leash);
     let housekeeping = tokio::spawn(keep_house(site.store.clone()));
+    // Ends with the process.
+    site.certificate.map(|files| tokio::spawn(files.follow()));
     let proxy = async {
         if let Some(listener) = site.proxy {
             hop_env::proxy::serve(listener, stop.clone()).await;
@@ -110,7 +113,9 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
     let (user_ca, _) = PublicKey::parse_line(&user_ca).or_fail(ErrorKind::Internal)?;
     let environments = Environments::at(settings.data.join("run/keeper.sock"));
     let web_door = Arc::new(WebDoor::at(http_address));
-    let portal = portal(settings, operations, environments.clone(), names.clone(), web_door.clone())?;
+    let certificate = settings.tls.as_ref().map(CertificateFiles::read).transpose()?;
+    let tls = certificate.as_ref().map(CertificateFiles::tls);
+    let portal = portal(settings, operations, environments.clone(), names.clone(), web_door.clone(), tls)?;
     portal.check_address(http_address).map_err(|error| {
         CommandError::new(ErrorKind::Config, error).hint(
             "[tls] certificate and key, or behind_proxy = [\"ADDRESS/BITS\"], in the settings of hop serve",
@@ -154,7 +159,7 @@ async fn prepare(orders: &Orders, descriptors: Vec<OwnedFd>) -> Result<(Site, Si
         host_key_lines,
         complaints: first.complaints,
     };
-    Ok((Site { store, gateway, ssh, portal, http, proxy }, ready))
+    Ok((Site { store, gateway, ssh, portal, http, certificate, proxy }, ready))
 }
 
 /// Asks the signer; one that is started by itself may be starting.
@@ -204,21 +209,10 @@ fn portal(
     environments: Environments,
     names: PublicNames,
     ssh: Arc<WebDoor>,
+    tls: Option<Tls>,
 ) -> Result<Portal, CommandError> {
     let behind_proxy: Result<Vec<Cidr>, _> =
         settings.behind_proxy.iter().map(|text| Cidr::parse(text)).collect();
-    let tls = match &settings.tls {
-        None => None,
-        Some(files) => {
-            let read = |path: &Path| {
-                std::fs::read(path).map_err(|error| {
-                    CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
-                })
-            };
-            let (chain, key) = (read(&files.certificate)?, Zeroizing::new(read(&files.key)?));
-            Some(Tls::from_pem(&chain, &key).or_fail(ErrorKind::Config)?)
-        }
-    };
     // Without the system's certificates keys are pasted; all else works.
     let key_urls = KeyUrls::of_machine()
         .inspect_err(|error| tracing::warn!(%error, "keys cannot be read from URLs"))

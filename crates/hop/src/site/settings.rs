@@ -188,7 +188,9 @@ impl Settings {
         };
         let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
         let mut settings: Self = toml::from_str(&text).map_err(|error| cannot(&error))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        // The site's processes may work elsewhere.
+        let path = std::path::absolute(path).map_err(|error| cannot(&error))?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
         settings.data = folder.join(&settings.data);
         if let Some(tls) = &mut settings.tls {
             tls.certificate = folder.join(&tls.certificate);

@@ -10,6 +10,7 @@
 mod admin;
 mod attackers;
 mod browser;
+mod certificate_files;
 mod crashes;
 mod endings;
 mod endpoint;
