@@ -2,6 +2,7 @@
 
 use crate::broker::{Broker, Settings};
 use hop_connect::SocketDirectory;
+use hop_connect::mux::MuxClient;
 use hop_connect::socket_directory::SocketDirectoryError;
 use std::fs::File;
 use std::io;
@@ -47,6 +48,7 @@ impl Daemon {
         sockets.prepare()?;
         let lock = sockets.lock()?.ok_or(DaemonError::Running)?;
         name_for_prompts(&sockets.askpass(), program)?;
+        end_leftovers(&sockets);
         let path = sockets.broker_socket();
         // Whoever had the lock is gone, so this is nobody's.
         remove(&path)?;
@@ -61,6 +63,24 @@ impl Daemon {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         self.broker.run(self.listener, stop).await;
         let _ = std::fs::remove_file(self.sockets.broker_socket());
+    }
+}
+
+/// A broker that was killed leaves its masters, which nobody would end on time. They are ended: what they were promised
+/// is not known any more.
+fn end_leftovers(sockets: &SocketDirectory) {
+    let Ok(entries) = std::fs::read_dir(sockets.path()) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_ours = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_ours {
+            continue;
+        }
+        match MuxClient::connect(&path).and_then(|mut master| master.terminate()) {
+            Ok(()) => tracing::info!(socket = %path.display(), "ended what an earlier broker left"),
+            // Nobody is there, or nobody who listens: its socket goes, so that nothing new uses it.
+            Err(error) => tracing::debug!(socket = %path.display(), %error, "a socket without a master"),
+        }
+        let _ = std::fs::remove_file(&path);
     }
 }
 

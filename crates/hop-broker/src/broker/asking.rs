@@ -11,7 +11,7 @@ use crate::prompt::{Class, Open, PromptId};
 use crate::protocol::Event;
 use crate::secret::Secret;
 use hop_connect::Alias;
-use hop_connect::connection::Connection;
+use hop_connect::connection::{self, Connection};
 use hop_connect::master::printable;
 use std::time::SystemTime;
 
@@ -95,10 +95,8 @@ impl Broker {
             return;
         };
         let others = self.audience(&alias);
-        if others.iter().all(|other| *other == place)
-            && let Some((_, asking)) = self.desk.close(prompt)
-        {
-            self.answer(asking.place, Event::Unanswered);
+        if others.iter().all(|other| *other == place) {
+            self.give_up(&alias, "the login was given up");
         }
     }
 
@@ -116,6 +114,16 @@ impl Broker {
             self.answer(asking.place, Event::Unanswered);
             self.take_down(open.id, None);
         }
+    }
+
+    /// Ends a login instead of leaving its question without an answer: ssh would take that for an empty one, send it, and be
+    /// asked again, and sites count wrong answers.
+    fn give_up(&mut self, alias: &Alias, why: &str) {
+        if let Some(held) = self.held.get_mut(alias) {
+            held.ending = Some(why.to_owned());
+        }
+        self.event(alias, connection::Event::Logout { at_once: true });
+        self.abandon(alias);
     }
 
     fn take_down(&mut self, prompt: PromptId, except: Option<PlaceId>) {
@@ -141,13 +149,14 @@ impl Broker {
             if asking.give_up.is_none_or(|at| at > now) {
                 continue;
             }
-            if let Some((open, asking)) = self.desk.close(prompt) {
-                if let Some(held) = self.held.get_mut(&open.alias) {
-                    held.unanswered = true;
-                }
-                self.answer(asking.place, Event::Unanswered);
-                self.take_down(prompt, None);
+            let Some(alias) = self.desk.open().find(|open| open.id == prompt).map(|open| open.alias.clone())
+            else {
+                continue;
+            };
+            if let Some(held) = self.held.get_mut(&alias) {
+                held.unanswered = true;
             }
+            self.give_up(&alias, "nobody was there to be asked");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tasks beside the broker's own: each does one thing that takes time and tells the broker what came of it.
 
-use super::room::SETTLING;
+use super::room::{CLOSING, OPENING};
 use super::{Inbox, Input};
 use hop_connect::Alias;
 use hop_connect::master::{Plan, Started};
@@ -78,11 +78,11 @@ pub(super) async fn riding(alias: Alias, pid: u32, inbox: Inbox) {
 /// Opens a session that does nothing, to see whether there is room for one more.
 pub(super) async fn probing(socket: std::path::PathBuf, alias: Alias, open: usize, inbox: Inbox) {
     // Those who were let through have opened their sessions by then.
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(OPENING).await;
     let probe = tokio::task::spawn_blocking(move || probe(&socket)).await;
     // What is not a refusal is not about room: whoever waits finds out what it is.
     let is_free = !matches!(probe, Ok(Err(MuxError::Refused { .. })));
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(CLOSING).await;
     let _ = inbox.send(Input::Probed { alias, open, is_free }).await;
 }
 
@@ -104,7 +104,7 @@ fn probe(socket: &std::path::Path) -> Result<(), MuxError> {
 
 /// Waits until a session that ended has made room.
 pub(super) async fn settling(alias: Alias, inbox: Inbox) {
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(CLOSING).await;
     let _ = inbox.send(Input::Settled { alias }).await;
 }
 

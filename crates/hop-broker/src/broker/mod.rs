@@ -485,9 +485,9 @@ impl Broker {
             },
         };
         tracing::info!(%alias, reason, "a connection ended");
-        if held.is_leaving && held.ending.is_none() && was_starting {
-            failure.reason = format!("the login to {alias} was given up");
-            failure.hint = None;
+        if let Some(why) = held.ending.as_ref().filter(|_| was_starting && !needs_person) {
+            let reason = format!("not logged in to {alias}: {why}");
+            failure = Failure { kind: FailureKind::Denied, reason, hint: None };
         }
         // The host does not wait as long as a person may take; the person is here now.
         let is_late = was_starting
@@ -529,8 +529,9 @@ impl Broker {
 
     fn user_left(&mut self, alias: &Alias, had_session: bool) {
         self.count_users(alias);
+        let somebody_waits = self.places.values().any(|place| place.waits_for(alias));
         match self.held.get_mut(alias) {
-            Some(held) if had_session => {
+            Some(held) if had_session && somebody_waits => {
                 held.settling += 1;
                 held.room.ended();
                 self.tasks.spawn(login::settling(alias.clone(), self.inbox.clone()));

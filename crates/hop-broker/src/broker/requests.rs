@@ -161,6 +161,9 @@ impl Broker {
             return self.answer(place, Event::Refused { reason: format!("{alias} is not logged in") });
         };
         held.is_leaving = true;
+        if matches!(held.connection, Connection::Starting(_)) {
+            held.ending = Some("logged out meanwhile".to_owned());
+        }
         if matches!(held.connection, Connection::Down(_)) {
             self.held.remove(alias);
         } else {

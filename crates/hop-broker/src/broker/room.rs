@@ -3,10 +3,14 @@
 //! Must stay true: a session that is over what was seen to work is tried with a session of our own first; where nobody
 //! has one, the next is always let through.
 
-/// How long after it was let through a session may not be open yet, and how long after its end it counts as open. sshd
-/// frees its place only after it has read everything that came with the close; an open that arrives with it is refused,
-/// and nothing tells when it would not be.
-pub(super) const SETTLING: std::time::Duration = std::time::Duration::from_millis(150);
+use std::time::Duration;
+
+/// How long after it was let through a session may not be open yet.
+pub(super) const OPENING: Duration = Duration::from_millis(150);
+/// How long after its end a session still counts where somebody waits for its place. sshd frees the place only after it
+/// has read everything that came with the close; an open that arrives with it is refused, and nothing tells when it would
+/// not be.
+pub(super) const CLOSING: Duration = Duration::from_millis(50);
 
 /// What is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use super::broker;
 use super::place::{Place, Waited};
 use super::terminal::Terminal;
 use crate::cli::out;
+use crate::error::ErrorKind;
 use crate::output;
 use hop_broker::{Conversation, Event, Request};
 use hop_connect::mux::MuxClient;
@@ -73,6 +74,12 @@ fn judge(arguments: &out::Ensure) -> Option<Verdict> {
         };
         place.send(&request).ok()?;
         let (socket, master) = match wait(&mut place, arguments)? {
+            Waiting::GivenUp => {
+                // The terminal did not send it to ssh while we read from it.
+                let ssh = i32::try_from(parent.pid).ok().and_then(rustix::process::Pid::from_raw);
+                let _ = ssh.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
+                return Some(Verdict::Rides);
+            }
             Waiting::Over(verdict) => return Some(verdict),
             Waiting::Up { socket, master } => (socket, master),
         };
@@ -88,8 +95,13 @@ fn judge(arguments: &out::Ensure) -> Option<Verdict> {
 }
 
 enum Waiting {
-    Up { socket: std::path::PathBuf, master: u32 },
+    Up {
+        socket: std::path::PathBuf,
+        master: u32,
+    },
     Over(Verdict),
+    /// The person typed Ctrl-C.
+    GivenUp,
 }
 
 fn wait(place: &mut Place, arguments: &out::Ensure) -> Option<Waiting> {
@@ -98,7 +110,11 @@ fn wait(place: &mut Place, arguments: &out::Ensure) -> Option<Waiting> {
     let mut limit = Duration::from_millis(300);
     let mut is_told = false;
     loop {
-        match place.next_within(Some(limit)).ok()? {
+        let waited = match place.next_within(Some(limit)) {
+            Err(error) if error.code() == ErrorKind::Interrupted as u8 => return Some(Waiting::GivenUp),
+            other => other.ok()?,
+        };
+        match waited {
             Waited::Event(event) => match *event {
                 Event::Up { socket, master, .. } => return Some(Waiting::Up { socket, master }),
                 Event::Declined { reason } => {

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &out::Login) -> Result<(), CommandError> {
     let (until, left) =
         (times::clock(ready.until), times::span(ready.until.saturating_sub(times::now()) + 1));
     let already = if ready.was_up { " already" } else { "" };
-    output::note(&format!("{host} is up{already}, until {until} (for {left})"));
+    output::note(&format!("{host} is up{already}, until {until} ({left} left)"));
     if !is_enabled(host) {
         output::hint(&format!("hop ssh-config enable {host} lets ssh, scp, rsync and git use this login"));
     }

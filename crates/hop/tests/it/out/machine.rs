@@ -154,6 +154,11 @@ impl Machine {
         log.lines().filter(|line| line.contains(first_factor) || line.contains("Accepted keyboard")).count()
     }
 
+    /// What an sshd has logged.
+    pub(crate) fn log_text(&self, port: u16) -> String {
+        std::fs::read_to_string(self.log(port)).unwrap_or_default()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.scratch.path()
     }

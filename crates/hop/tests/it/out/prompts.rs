@@ -30,6 +30,21 @@ fn an_ssh_in_a_terminal_asks_there() {
 }
 
 #[test]
+fn who_gives_up_sends_no_empty_answers() {
+    let machine = Machine::new();
+    let _ = machine.hop(&["ssh-config", "enable", "totp", "--yes"]).success();
+    let _ = machine.hop(&["daemon", "start"]).success();
+    machine.expect(
+        "spawn ssh totp true\nwants {Verification code:}\nsend \"\\003\"\nexpect eof\n\
+         if {[string match {*Verification*} $expect_out(buffer)]} { puts {\nASKED AGAIN}; exit 1 }\n\
+         spawn hop login totp\nwants {Verification code:}\nsend \"\\003\"\nwants interrupted\nends 130\n",
+    );
+    assert!(!machine.log_text(2202).contains("Failed keyboard-interactive"), "{}", machine.log_text(2202));
+    machine.log_in_with_code();
+    let _ = machine.shell("ssh totp true").success();
+}
+
+#[test]
 fn where_nobody_is_an_ssh_is_told_at_once_and_never_logs_in_by_itself() {
     let machine = Machine::new();
     let _ = machine.hop(&["ssh-config", "enable", "totp", "--yes"]).success();

@@ -61,6 +61,23 @@ fn a_login_outlives_its_terminal() {
 }
 
 #[test]
+fn nothing_outlives_a_broker_that_was_killed_once_there_is_another() {
+    let machine = Machine::new();
+    let _ = machine.hop(&["login", "plain"]).success();
+    let said = machine.hop(&["daemon", "status"]).success().stdout();
+    let broker: String = said.chars().filter(char::is_ascii_digit).collect();
+    let _ = machine.run("kill").args(["-KILL", &broker]).success();
+    let masters = || machine.shell("pgrep -fc 'ssh -o [C]ontrolMaster=yes'").finish().stdout();
+    assert_eq!(masters().trim(), "1", "ssh does not end with the broker");
+    let _ = machine.hop(&["login", "plain"]).success();
+    let _ = machine.hop(&["exec", "plain", "--", "true"]).success();
+    // The old one ends by itself after it was told.
+    let gone = "until [ $(pgrep -fc 'ssh -o [C]ontrolMaster=yes') = 1 ]; do :; done";
+    let _ = machine.shell(gone).limit(std::time::Duration::from_secs(10)).success();
+    assert_eq!(machine.accepted(2201), 2);
+}
+
+#[test]
 fn a_login_ends_on_time_and_on_request() {
     let machine = Machine::new();
     let _ = machine.hop(&["login", "plain", "--for", "1s"]).success();
