@@ -1,6 +1,7 @@
 //! What a gateway's question at a login costs, by the number of accounts: `cargo run --release -p hop-store --example
-//! key_lookup -- [--sqlite-only] [ACCOUNTS…]` (default 100, 10,000 and 100,000), on SQLite and on a PostgreSQL of its own.
-//! Each account has three keys and is a member of one project of ten. Nothing is asserted; the figures are printed.
+//! key_lookup -- [--sqlite-only] [--rounds N] [ACCOUNTS…]` (default 100, 10,000 and 100,000), on SQLite and on a PostgreSQL of
+//! its own. Each account has three keys and is a member of one project of ten. Nothing is asserted; the figures are printed,
+//! as often as there are rounds.
 #![expect(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -33,22 +34,23 @@ enum Raw {
 async fn main() {
     let mut words = std::env::args().skip(1).peekable();
     let sqlite_only = words.next_if(|word| word == "--sqlite-only").is_some();
+    let rounds =
+        words.next_if(|word| word == "--rounds").map_or(1, |_| words.next().unwrap().parse().unwrap());
     let mut sizes: Vec<u64> = words.map(|text| text.parse().unwrap()).collect();
     if sizes.is_empty() {
         sizes = vec![100, 10_000, 100_000];
     }
     let server = (!sqlite_only).then(Postgres::shared);
-    println!("| database | accounts | keys | question | median µs | 95 % µs |");
-    println!("|---|---|---|---|---|---|");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let mut stores: Vec<(&str, Store, u64)> = Vec::new();
+    let mut databases = Vec::new();
     for accounts in sizes {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
-        let path = folder.path().join("site.sqlite");
-        let location = Location::Sqlite { path: path.clone() };
-        let store = open(&location).await;
+        let path = folder.path().join(format!("{accounts}.sqlite"));
+        let store = open(&Location::Sqlite { path: path.clone() }).await;
         let url = format!("sqlite://{}", path.display());
         fill(Raw::Sqlite(SqliteConnection::connect(&url).await.unwrap()), accounts).await;
-        measure("SQLite", &store, accounts).await;
+        stores.push(("SQLite", store, accounts));
         let Some(server) = &server else { continue };
 
         let database = format!("lookup_{}_{accounts}", std::process::id());
@@ -58,8 +60,20 @@ async fn main() {
         let url = server.url(&database);
         let store = open(&Location::Postgres { url: url.clone() }).await;
         fill(Raw::Postgres(PgConnection::connect(&url).await.unwrap()), accounts).await;
-        measure("PostgreSQL", &store, accounts).await;
+        stores.push(("PostgreSQL", store, accounts));
+        databases.push((admin, database));
+    }
+    println!("| database | accounts | keys | question | median µs | 95 % µs |");
+    println!("|---|---|---|---|---|---|");
+    for _ in 0..rounds {
+        for (database, store, accounts) in &stores {
+            measure(database, store, *accounts).await;
+        }
+    }
+    for (_, store, _) in stores {
         store.close().await;
+    }
+    for (mut admin, database) in databases {
         let drop = format!("DROP DATABASE {database} WITH (FORCE)");
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();
     }

@@ -298,17 +298,15 @@ const QUESTIONS: [&str; 2] = ["member, project by id", "both unknown"];
 fn lookup(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     let program = lab.lookup.as_ref().ok_or(Error::Unexpected("--lookup names no program"))?;
     let [few, many] = [100.to_string(), lab.sizes.accounts.to_string()];
-    let mut medians: Vec<[Vec<f64>; 2]> = QUESTIONS.iter().map(|_| [Vec::new(), Vec::new()]).collect();
-    for _ in 0..rounds {
-        let mut command = Command::new(program);
-        // Its database lies in memory, as all files of these measurements.
-        command.args(["--sqlite-only", &few, &many]).env("TMPDIR", lab.path("")).stdin(Stdio::null());
-        let said = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-        for (question, medians) in QUESTIONS.iter().zip(&mut medians) {
-            for (accounts, medians) in [&few, &many].into_iter().zip(medians) {
-                medians.push(median_of(&said, accounts, question)?);
-            }
-        }
+    let mut command = Command::new(program);
+    command.args(["--sqlite-only", "--rounds", &rounds.to_string(), &few, &many]);
+    // Its databases lie in memory, as all files of these measurements.
+    command.env("TMPDIR", lab.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let said = finish(&mut command)?;
+    let medians =
+        QUESTIONS.map(|question| [&few, &many].map(|accounts| medians_of(&said, accounts, question)));
+    if medians.iter().flatten().any(|medians| medians.len() != rounds) {
+        return Err(Error::Unexpected("the lookup's table lacks a row"));
     }
     let rows = QUESTIONS.iter().zip(medians).map(|(question, [few, many])| Row {
         variant: (*question).to_owned(),
@@ -322,14 +320,14 @@ fn lookup(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     Ok(rows.collect())
 }
 
-/// A median in the table that the store's measurement prints.
-fn median_of(said: &str, accounts: &str, question: &str) -> Result<f64, Error> {
-    let row = said.lines().find_map(|line| {
+/// The medians of a question in the table that the store's measurement prints, round by round.
+fn medians_of(said: &str, accounts: &str, question: &str) -> Vec<f64> {
+    let row = |line: &str| {
         let mut cells = line.split('|').map(str::trim).skip(2);
         let is_it = cells.next() == Some(accounts) && cells.nth(1) == Some(question);
         if is_it { cells.next()?.parse().ok() } else { None }
-    });
-    row.ok_or(Error::Unexpected("the lookup's table lacks a row"))
+    };
+    said.lines().filter_map(row).collect()
 }
 
 #[cfg(test)]
@@ -340,8 +338,8 @@ mod tests {
     fn medians_are_found_in_the_table() {
         let said = "| database | accounts | keys | question | median µs | 95 % µs |\n|---|---|---|---|---|---|\n\
                     | SQLite | 100 | 300 | unknown key | 41 | 50 |\n| SQLite | 100 | 300 | both unknown | 43 | 51 |\n";
-        assert_eq!(median_of(said, "100", "both unknown").unwrap(), 43.0);
-        assert!(median_of(said, "1000", "both unknown").is_err());
+        assert_eq!(medians_of(said, "100", "both unknown"), [43.0]);
+        assert!(medians_of(said, "1000", "both unknown").is_empty());
     }
 
     #[test]
