@@ -36,6 +36,7 @@ const TARGETS: [(&str, usize); 24] = [
     ("inner_lines", 4096),
     ("pasted_keys", 4096),
     ("proxy_header", 512),
+    ("websocket", 2048),
 ];
 
 /// What cargo-fuzz also asks the compiler for: a counter on each edge, and comparisons told to the engine.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::frame::Header;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 fn chance(bytes: &mut [u8]) {
@@ -218,4 +219,63 @@ async fn an_idle_connection_owns_no_buffer() {
     });
     assert!(idle.await);
     assert_eq!((socket.input.capacity(), socket.sender.pending().len()), (0, 0));
+}
+
+/// Raw bytes at either end: how many were heard, how many answered, and how it ended.
+async fn raw(is_server: bool, room: usize, bytes: &[u8]) -> (usize, usize, Option<End>) {
+    let (ours, theirs) = duplex(room);
+    let (mut answers, mut sent) = tokio::io::split(theirs);
+    let sending = async {
+        let _refused = sent.write_all(bytes).await;
+        let _gone = sent.shutdown().await;
+    };
+    let listening = async {
+        let mut answered = Vec::new();
+        answers.read_to_end(&mut answered).await.unwrap();
+        answered.len()
+    };
+    let reading = async {
+        let mut socket = match is_server {
+            true => WebSocket::server(ours, &[]),
+            false => WebSocket::client(ours, &[], chance),
+        };
+        let mut heard = Vec::new();
+        let _broken = socket.read_to_end(&mut heard).await;
+        assert_eq!(socket.traffic().received, heard.len() as u64);
+        (heard.len(), socket.end().cloned())
+    };
+    let ((), answered, (heard, end)) = tokio::join!(sending, listening, reading);
+    (heard, answered, end)
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_it_ends_and_is_bounded(
+        is_server: bool,
+        room in 1..3000usize,
+        frames in prop::collection::vec((0..16u8, 0..4u8, prop::collection::vec(any::<u8>(), 0..200)), 0..12),
+        tail in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut bytes = Vec::new();
+        for (opcode, kind, payload) in frames {
+            // Mostly such frames as a peer may send, and some that it may not.
+            let mask = if (kind == 0) == is_server { 0 } else { 0x80 };
+            bytes.push(if kind == 1 { opcode } else { 0x80 | opcode });
+            let length = u8::try_from(payload.len()).unwrap();
+            match length {
+                0..=125 => bytes.push(mask | length),
+                _ => bytes.extend([mask | 126, 0, length]),
+            }
+            if mask != 0 {
+                bytes.extend([1, 2, 3, 4]);
+            }
+            bytes.extend(payload);
+        }
+        bytes.extend(tail);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let run = raw(is_server, room, &bytes);
+        let limited = async { tokio::time::timeout(Duration::from_secs(30), run).await.expect("it ends") };
+        let (heard, answered, end) = runtime.block_on(limited);
+        prop_assert!(end.is_some() && heard <= bytes.len() && answered <= bytes.len() * 4 + 256);
+    }
 }
