@@ -70,12 +70,13 @@ async fn fifty_projects_two_thousand_connections_and_two_hundred_logins_at_once(
     let (all, keepers) = (share(&running), share(&[keeper]));
     eprintln!(
         "an idle project: {} processes, {} KiB proportional, {} KiB private, {} KiB resident; \
-         the keeper: {} KiB proportional",
+         the keeper: {} KiB proportional, {} descriptors",
         running.len() / PROJECTS,
         kib(all.proportional, PROJECTS),
         kib(all.private, PROJECTS),
         kib(all.resident, PROJECTS),
         kib(keepers.proportional, 1),
+        memory::descriptors(keeper.as_raw().unsigned_abs()).unwrap(),
     );
     assert!(crate::crashes::endpoints(keeper).len() >= PROJECTS);
 

@@ -1,3 +1,5 @@
+//! Certificates: who has them issued, revoked and shown; what was not signed does not count.
+
 use std::path::Path;
 use std::time::Duration;
 
