@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 /// How long after it was let through a session may not be open yet.
-pub(super) const OPENING: Duration = Duration::from_millis(150);
+pub(super) const OPENING: Duration = Duration::from_millis(400);
 /// How long after its end a session still counts where somebody waits for its place. sshd frees the place only after it
 /// has read everything that came with the close; an open that arrives with it is refused, and nothing tells when it would
-/// not be.
-pub(super) const CLOSING: Duration = Duration::from_millis(50);
+/// not be. (An unknown channel through the master's proxy mode would be answered in order, but OpenSSH 9.2's master ends
+/// with "chan_send_close2: no remote_id" when it is refused.)
+pub(super) const CLOSING: Duration = Duration::from_millis(250);
 
 /// What is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

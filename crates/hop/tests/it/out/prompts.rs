@@ -109,3 +109,36 @@ fn an_unknown_host_key_is_a_persons_decision() {
     let refused = machine.shell("hop login plain").status(77).stderr();
     assert!(refused.contains("needs a person, and nobody is there"), "{refused}");
 }
+
+#[test]
+fn a_passphrase_and_a_code_are_two_questions() {
+    let machine = Machine::new();
+    let _ = machine.shell("ssh-keygen -q -p -P '' -N 'long words' -f ~/.ssh/id_ed25519").success();
+    let shown = machine.expect(
+        "spawn hop login totp\nwants {Enter passphrase for key*id_ed25519}\nsend \"long words\\r\"\n\
+         wants {Verification code:}\nsend \"[code]\\r\"\nwants {totp is up}\nends 0\n",
+    );
+    assert!(!shown.contains("long words"), "{shown}");
+    let log = std::fs::read_to_string(machine.path().join("s/.log")).unwrap();
+    assert!(!log.contains("long words"), "{log}");
+}
+
+#[test]
+fn an_answer_after_the_host_hung_up_is_asked_for_again() {
+    let machine = Machine::new();
+    let name = machine.path().join("hop-totp");
+    let both = ["UsePAM=yes", "AuthenticationMethods=publickey,keyboard-interactive:pam", "LoginGraceTime=5"];
+    machine.sshd(2205, name.to_str().unwrap(), &both);
+    let config = std::fs::read_to_string(machine.home(".ssh/config")).unwrap();
+    std::fs::write(
+        machine.home(".ssh/config"),
+        config + "Host late\n    HostName 127.0.0.1\n    Port 2205\n",
+    )
+    .unwrap();
+    // A person who fetches a telephone: time itself is what this is about.
+    machine.expect(
+        "spawn hop login late\nwants {Verification code:}\nsleep 21\nsend \"[code]\\r\"\n\
+         wants {late did not wait for that answer; it is asked again*Verification code:}\nsend \"[code]\\r\"\n\
+         wants {late is up}\nends 0\n",
+    );
+}
