@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use hop_store::{AccountId, AccountName, InvitationId, Role, SshSessionId, Title};
+use hop_store::{AccountId, AccountName, InvitationId, ProjectId, Role, SessionFilter, SshSessionId, Title};
 use hyper::StatusCode;
 use serde::Deserialize;
 
@@ -67,6 +67,17 @@ pub(super) async fn change(
     finish(&shared, &person, &project, done, ProjectError::kind, "changed").await
 }
 
+/// What the gateway may take to end the sessions of a project that was removed.
+const GOODBYES: Duration = Duration::from_secs(2);
+
+/// Waits until no session in a project is open.
+async fn sessions_end(shared: &Shared, project: ProjectId) {
+    let sessions = shared.operations.store().ssh_sessions();
+    while sessions.list_live(SessionFilter::Project(project), 1).await.is_ok_and(|live| !live.is_empty()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Removes the project for good.
 pub(super) async fn remove(
     State(shared): State<Arc<Shared>>,
@@ -76,6 +87,8 @@ pub(super) async fn remove(
     let done = async {
         let id = read_id(&project)?;
         shared.operations.remove_project(&person.caller, id).await?;
+        // The gateway first tells clients why they go; without their environment they would hear only that it is gone.
+        let _at_most = tokio::time::timeout(GOODBYES, sessions_end(&shared, id)).await;
         // What runs in it has no project any more; if this fails it ends with the site's own clean-up.
         if let Err(error) = shared.environments.stop(id).await {
             tracing::warn!(project = %id, %error, "a removed project was not stopped");

@@ -226,7 +226,9 @@ fn stalled_client(place: &mut Place, by: By) {
     // It reads nothing any more, and neither does its socket.
     kill(session.process(), Signal::SIGSTOP).unwrap();
     let beat = place.home.path().join("hop-data/projects").join(&place.project).join("home").join(beat);
-    let last_beat = || std::fs::metadata(&beat).unwrap().modified().unwrap();
+    // Before its first one there is none.
+    let last_beat =
+        || std::fs::metadata(&beat).map_or(SystemTime::UNIX_EPOCH, |found| found.modified().unwrap());
     while SystemTime::now().duration_since(last_beat()).is_ok_and(|since| since > Duration::from_millis(100))
     {
         std::thread::sleep(Duration::from_millis(5));
