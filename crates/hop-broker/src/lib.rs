@@ -10,8 +10,7 @@ pub mod conversation;
 pub mod daemon;
 pub mod prompt;
 pub mod protocol;
-pub mod secret;
 
 pub use conversation::{Conversation, ConversationError};
+pub use hop_model::Secret;
 pub use protocol::{Event, Request};
-pub use secret::Secret;

@@ -5,10 +5,10 @@
 
 use crate::prompt::class::Hint;
 use crate::prompt::{Open, PromptId};
-use crate::secret::Secret;
 use hop_connect::Alias;
 use hop_connect::passenger::Passenger;
 use hop_connect::resolve::{Given, Resolved};
+use hop_model::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

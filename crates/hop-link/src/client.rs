@@ -6,11 +6,11 @@
 use crate::handshake;
 use crate::http_proxy::{ProxyUrl, ProxyUrlError, ProxyVariables};
 use crate::protocol::Random;
-use crate::secret::Secret;
 use crate::stream::WebSocket;
 use crate::target::Target;
 use crate::tls::Trust;
 use base64ct::{Base64, Encoding as _};
+use hop_model::Secret;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -240,7 +240,7 @@ async fn ask(target: &Target, options: &ClientOptions) -> Result<Answer, Connect
 }
 
 pub(crate) fn authorization(scheme: &str, secret: &Secret) -> Result<HeaderValue, ConnectError> {
-    let text = zeroize::Zeroizing::new(format!("{scheme} {}", secret.expose_secret()));
+    let text = zeroize::Zeroizing::new(format!("{scheme} {}", secret.expose()));
     let mut value = HeaderValue::from_str(&text).map_err(|_| ConnectError::Token)?;
     value.set_sensitive(true);
     Ok(value)

@@ -1,8 +1,8 @@
 //! The HTTP proxy on the way out, as the usual variables name it, and the tunnel through it (RFC 9110 section 9.3.6).
 
-use crate::secret::Secret;
 use crate::target::Target;
 use base64ct::{Base64, Encoding as _};
+use hop_model::Secret;
 use hyper::Uri;
 use std::fmt;
 use std::net::IpAddr;
@@ -113,7 +113,7 @@ impl ProxyUrl {
         }
         let basic = authority.as_str().rsplit_once('@').map(|(who, _)| {
             let decoded = Zeroizing::new(percent_decoded(who));
-            Secret::new(&Zeroizing::new(Base64::encode_string(&decoded)))
+            Secret::new(Base64::encode_string(&decoded))
         });
         Ok(Self { host, port: authority.port_u16().unwrap_or(80), basic })
     }
@@ -195,7 +195,7 @@ mod tests {
     fn a_password_is_sent_as_it_is_meant() {
         let proxy = ProxyUrl::parse("http://us%40er:p%3ass@h:1").unwrap();
         let basic = proxy.basic.unwrap();
-        assert_eq!(Base64::decode_vec(basic.expose_secret()).unwrap(), b"us@er:p:ss");
+        assert_eq!(Base64::decode_vec(basic.expose()).unwrap(), b"us@er:p:ss");
     }
 
     proptest! {

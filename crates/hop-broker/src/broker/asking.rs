@@ -9,10 +9,10 @@ use super::place::PlaceId;
 use crate::prompt::class::Hint;
 use crate::prompt::{Class, Open, PromptId};
 use crate::protocol::Event;
-use crate::secret::Secret;
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
 use hop_connect::master::printable;
+use hop_model::Secret;
 use std::time::SystemTime;
 
 /// The longest question that is shown.

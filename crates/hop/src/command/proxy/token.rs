@@ -16,7 +16,7 @@ pub(super) fn find(arguments: &Proxy) -> Result<Option<Secret>, CommandError> {
         Some(path) => Some(read(path)?),
         None => std::env::var(&arguments.token_env).ok().map(Zeroizing::new),
     };
-    let secret = text.map(|text| Secret::new(&text));
+    let secret = text.map(|text| Secret::new(text.trim().to_owned()));
     match (secret, &arguments.token_file) {
         (Some(secret), Some(path)) if secret.is_empty() => {
             Err(CommandError::new(ErrorKind::Config, format!("the token file {} is empty", path.display())))
