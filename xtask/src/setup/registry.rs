@@ -8,26 +8,27 @@ use crate::tool::{Error, run};
 /// A Python environment with the libraries and ssh-audit.
 pub(super) fn python() -> Result<(), Error> {
     let wanted = hop_e2e::program::scripts_folder().join("requirements.txt");
-    environment(&wanted, &hop_e2e::program::peers_folder().join("venv"))
+    environment("python3", &wanted, &hop_e2e::program::peers_folder().join("venv"))
 }
 
 /// A JupyterHub with its proxy, and clients for WebSockets: in an environment of its own, since it brings many packages.
 pub(super) fn hub() -> Result<(), Error> {
     let lists = hop_e2e::program::scripts_folder().join("hub");
     let folder = hop_e2e::program::peers_folder().join("hub");
-    environment(&lists.join("requirements.txt"), &folder.join("venv"))?;
+    environment("python3", &lists.join("requirements.txt"), &folder.join("venv"))?;
     modules(&lists, &folder.join("npm"))
 }
 
 /// AiiDA, in an environment of its own: it wants older versions of what others have.
 pub(super) fn aiida() -> Result<(), Error> {
     let wanted = hop_e2e::program::scripts_folder().join("aiida/requirements.txt");
-    environment(&wanted, &hop_e2e::program::peers_folder().join("aiida"))
+    // Debian's own: a person of the lab runs it, and another one may lie in root's home.
+    environment("/usr/bin/python3", &wanted, &hop_e2e::program::peers_folder().join("aiida"))
 }
 
-fn environment(wanted: &Path, folder: &Path) -> Result<(), Error> {
+fn environment(python: &str, wanted: &Path, folder: &Path) -> Result<(), Error> {
     unless_done(folder, &[wanted], || {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
         run(Command::new(folder.join("bin/pip"))
             .args([
                 "install",

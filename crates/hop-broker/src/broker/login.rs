@@ -75,31 +75,47 @@ pub(super) async fn riding(alias: Alias, pid: u32, inbox: Inbox) {
     let _ = inbox.send(Input::PassengerLeft { alias, pid }).await;
 }
 
-/// Opens a session that does nothing, to see whether there is room for one more.
-pub(super) async fn probing(socket: std::path::PathBuf, alias: Alias, open: usize, inbox: Inbox) {
+/// Opens sessions that do nothing, to see for how many more there is room, `most` at most.
+pub(super) async fn probing(
+    socket: std::path::PathBuf,
+    alias: Alias,
+    open: usize,
+    most: usize,
+    inbox: Inbox,
+) {
     // Those who were let through have opened their sessions by then.
     tokio::time::sleep(OPENING).await;
-    let probe = tokio::task::spawn_blocking(move || probe(&socket)).await;
+    let probe = tokio::task::spawn_blocking(move || probe(&socket, most)).await;
     // What is not a refusal is not about room: whoever waits finds out what it is.
-    let is_free = !matches!(probe, Ok(Err(MuxError::Refused { .. })));
+    let free = probe.ok().and_then(Result::ok).unwrap_or(most);
     tokio::time::sleep(CLOSING).await;
-    let _ = inbox.send(Input::Probed { alias, open, is_free }).await;
+    let _ = inbox.send(Input::Probed { alias, open, free }).await;
 }
 
-fn probe(socket: &std::path::Path) -> Result<(), MuxError> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(MuxError::Io)?;
+/// So many were open at once, beside those of others.
+fn probe(socket: &std::path::Path, most: usize) -> Result<usize, MuxError> {
+    let null = std::fs::File::options().write(true).open("/dev/null").map_err(MuxError::Io)?;
+    // A server of files waits for its first request, and goes when they are closed. Nothing is ever written.
+    let (reader, _writer) = std::io::pipe().map_err(MuxError::Io)?;
     let session = NewSession {
         tty: false,
         x11: false,
         agent: false,
-        // The session is opened, the subsystem is not there: no shell is started for it, no start-up file read.
         subsystem: true,
         terminal: String::new(),
-        command: "room-for-one-more@grasshopper".to_owned(),
+        command: "sftp".to_owned(),
         environment: Vec::new(),
     };
-    let null = null.as_fd();
-    MuxClient::connect(socket)?.open_session(&session, [null, null, null])?.wait(|| {}).map(drop)
+    let streams = [reader.as_fd(), null.as_fd(), null.as_fd()];
+    let mut held = Vec::new();
+    while held.len() < most {
+        match MuxClient::connect(socket)?.open_session(&session, streams) {
+            Ok(opened) => held.push(opened),
+            Err(MuxError::Refused { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(held.len())
 }
 
 /// Waits until a session that ended has made room.

@@ -77,7 +77,7 @@ enum Input {
     MasterEnded { alias: Alias, generation: u64, error: Option<String> },
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
-    Probed { alias: Alias, open: usize, is_free: bool },
+    Probed { alias: Alias, open: usize, free: usize },
     Settled { alias: Alias },
 }
 
@@ -184,9 +184,9 @@ impl Broker {
                     held.heard(text);
                 }
             }
-            Input::Probed { alias, open, is_free } => {
+            Input::Probed { alias, open, free } => {
                 if let Some(held) = self.held.get_mut(&alias) {
-                    if is_free { held.room.is_free(open) } else { held.room.is_full(open) }
+                    held.room.found(open, free);
                 }
                 self.up(&alias, true);
             }
@@ -377,9 +377,9 @@ impl Broker {
             };
             match is_turn {
                 Turn::Now => self.admit(id, alias, up, was_up),
-                Turn::Probe => {
+                Turn::Probe { most } => {
                     let (socket, open) = (self.sockets.control_socket(alias), self.sessions(alias));
-                    let probing = login::probing(socket, alias.clone(), open, self.inbox.clone());
+                    let probing = login::probing(socket, alias.clone(), open, most, self.inbox.clone());
                     self.tasks.spawn(probing);
                 }
                 Turn::Wait => self.put_in_line(id, alias),

@@ -1,6 +1,6 @@
 //! How many sessions a host takes at once (its sshd's MaxSessions), found out without failing anybody.
 //!
-//! Must stay true: a session that is over what was seen to work is tried with a session of our own first; where nobody
+//! Must stay true: a session that is over what was seen to work is tried with sessions of our own first; where nobody
 //! has one, the next is always let through.
 
 use std::time::Duration;
@@ -13,6 +13,9 @@ pub(super) const OPENING: Duration = Duration::from_millis(400);
 /// with "chan_send_close2: no remote_id" when it is refused.)
 pub(super) const CLOSING: Duration = Duration::from_millis(250);
 
+/// What an sshd takes that nobody told otherwise (sshd_config(5), MaxSessions).
+const USUAL: usize = 10;
+
 /// What is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
@@ -20,9 +23,9 @@ pub(super) struct Room {
     proven: usize,
     /// With so many open, one more was refused.
     limit: Option<usize>,
-    /// A session of ours is on its way to find out.
+    /// Sessions of ours are on their way to find out.
     is_probing: bool,
-    /// A session has ended since: what it finds out says nothing about how many there is room for.
+    /// A session has ended since: how many there were beside ours is not known.
     is_void: bool,
 }
 
@@ -31,8 +34,11 @@ pub(super) struct Room {
 pub(super) enum Turn {
     /// It may open its session.
     Now,
-    /// After a session of ours has shown that there is room; one is to be opened.
-    Probe,
+    /// After sessions of ours have shown for how many there is room; so many are to be opened.
+    Probe {
+        /// At most.
+        most: usize,
+    },
     /// When something changes.
     Wait,
 }
@@ -57,7 +63,8 @@ impl Room {
             return Turn::Wait;
         }
         (self.is_probing, self.is_void) = (true, false);
-        Turn::Probe
+        // The first time sees as far as most hosts go; later ones go on step by step.
+        Turn::Probe { most: if self.proven == 1 { USUAL - 1 } else { 1 } }
     }
 
     /// A session has ended.
@@ -65,11 +72,18 @@ impl Room {
         self.is_void = true;
     }
 
-    /// A session of ours went through while so many were open.
-    pub(super) fn is_free(&mut self, open: usize) {
+    /// While `open` sessions of others were open, `free` of ours were at once; fewer than were tried when one was refused.
+    pub(super) fn found(&mut self, open: usize, free: usize) {
+        let most = if self.proven == 1 { USUAL - 1 } else { 1 };
         self.is_probing = false;
-        if !self.is_void {
-            self.proven = self.proven.max(open + 1);
+        if self.is_void {
+            // Ours were open, whatever became of the others.
+            self.proven = self.proven.max(free);
+            return;
+        }
+        self.proven = self.proven.max(open + free);
+        if free < most {
+            self.limit = Some((open + free).max(1));
         }
     }
 
@@ -88,20 +102,28 @@ mod tests {
     fn found_out_step_by_step() {
         let mut room = Room::default();
         assert_eq!(room.turn(0), Turn::Now);
-        assert_eq!((room.turn(1), room.turn(1)), (Turn::Probe, Turn::Wait));
-        room.is_free(1);
-        assert_eq!((room.turn(1), room.turn(2)), (Turn::Now, Turn::Probe));
-        room.is_full(2);
-        assert_eq!((room.turn(1), room.turn(2), room.turn(3)), (Turn::Now, Turn::Wait, Turn::Wait));
+        assert_eq!((room.turn(1), room.turn(1)), (Turn::Probe { most: 9 }, Turn::Wait));
+        room.found(1, 9);
+        assert_eq!((room.turn(9), room.turn(10)), (Turn::Now, Turn::Probe { most: 1 }));
+        room.found(10, 0);
+        assert_eq!((room.turn(9), room.turn(10), room.turn(11)), (Turn::Now, Turn::Wait, Turn::Wait));
     }
 
     #[test]
-    fn a_proof_is_void_when_a_session_ended_meanwhile() {
+    fn a_host_that_takes_fewer_than_usual() {
         let mut room = Room::default();
-        assert_eq!(room.turn(1), Turn::Probe);
+        assert_eq!(room.turn(1), Turn::Probe { most: 9 });
+        room.found(1, 3);
+        assert_eq!((room.turn(3), room.turn(4)), (Turn::Now, Turn::Wait));
+    }
+
+    #[test]
+    fn when_a_session_ended_meanwhile_only_ours_count() {
+        let mut room = Room::default();
+        assert_eq!(room.turn(3), Turn::Probe { most: 9 });
         room.ended();
-        room.is_free(1);
-        assert_eq!(room.turn(1), Turn::Probe, "it is tried again");
+        room.found(3, 5);
+        assert_eq!((room.turn(4), room.turn(5)), (Turn::Now, Turn::Probe { most: 1 }));
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn places_that_do_not_answer() {
 async fn a_token_with_a_line_break_goes_nowhere() {
     let (listener, port) = listener().await;
     tokio::spawn(echo(listener, "/"));
-    let token = Some(hop_link::Secret::new("a\r\nX-Evil: 1"));
+    let token = Some(hop_link::Secret::new("a\r\nX-Evil: 1".to_owned()));
     let error = connect(&target(port, "/"), &ClientOptions { token, ..options() }).await.unwrap_err();
     assert!(matches!(error, ConnectError::Token), "{error}");
 }

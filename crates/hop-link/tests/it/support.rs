@@ -13,7 +13,7 @@ pub(crate) fn chance(bytes: &mut [u8]) {
 /// A client with a token, no proxy and a second's patience.
 pub(crate) fn options() -> ClientOptions {
     ClientOptions {
-        token: Some(Secret::new("abc123\n")),
+        token: Some(Secret::new("abc123".to_owned())),
         trust: None,
         proxies: ProxyVariables::default(),
         time: Duration::from_secs(5),
