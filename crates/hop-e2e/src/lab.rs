@@ -180,12 +180,6 @@ impl Lab {
         ));
     }
 
-    /// A file in a folder that goes with the lab.
-    #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.scratch.join(name)
-    }
-
     /// A cable from a machine to the bastion.
     fn link(&self, machine: &Machine, address: &str, far_address: &str, far_device: &str) {
         machine.connect(&self.bastion, far_device);

@@ -86,8 +86,7 @@ pub(super) async fn probing(
     // Those who were let through have opened their sessions by then.
     tokio::time::sleep(OPENING).await;
     let probe = tokio::task::spawn_blocking(move || probe(&socket, most)).await;
-    // What is not a refusal is not about room: whoever waits finds out what it is.
-    let free = probe.ok().and_then(Result::ok).unwrap_or(most);
+    let free = probe.ok().and_then(Result::ok);
     tokio::time::sleep(CLOSING).await;
     let _ = inbox.send(Input::Probed { alias, open, free }).await;
 }

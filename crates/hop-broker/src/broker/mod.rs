@@ -77,7 +77,7 @@ enum Input {
     MasterEnded { alias: Alias, generation: u64, error: Option<String> },
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
-    Probed { alias: Alias, open: usize, free: usize },
+    Probed { alias: Alias, open: usize, free: Option<usize> },
     Settled { alias: Alias },
 }
 

@@ -24,8 +24,15 @@ pub(super) struct Room {
     /// With so many open, one more was refused.
     limit: Option<usize>,
     /// Sessions of ours are on their way to find out.
-    is_probing: bool,
-    /// A session has ended since: how many there were beside ours is not known.
+    trial: Option<Trial>,
+}
+
+/// An attempt to find out more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Trial {
+    /// So many sessions are tried.
+    most: usize,
+    /// A session of others has ended since: how many there were beside ours is not known.
     is_void: bool,
 }
 
@@ -45,7 +52,7 @@ pub(super) enum Turn {
 
 impl Default for Room {
     fn default() -> Self {
-        Self { proven: 1, limit: None, is_probing: false, is_void: false }
+        Self { proven: 1, limit: None, trial: None }
     }
 }
 
@@ -53,7 +60,7 @@ impl Room {
     /// Whose turn it is with so many sessions open.
     pub(super) fn turn(&mut self, open: usize) -> Turn {
         // Nobody may take the place that is being tried.
-        if self.is_probing {
+        if self.trial.is_some() {
             return Turn::Wait;
         }
         if open < self.proven.min(self.limit.unwrap_or(usize::MAX)) || open == 0 {
@@ -62,34 +69,33 @@ impl Room {
         if self.limit.is_some_and(|limit| open >= limit) {
             return Turn::Wait;
         }
-        (self.is_probing, self.is_void) = (true, false);
         // The first time sees as far as most hosts go; later ones go on step by step.
-        Turn::Probe { most: if self.proven == 1 { USUAL - 1 } else { 1 } }
+        let most = if self.proven == 1 { USUAL - 1 } else { 1 };
+        self.trial = Some(Trial { most, is_void: false });
+        Turn::Probe { most }
     }
 
     /// A session has ended.
     pub(super) fn ended(&mut self) {
-        self.is_void = true;
+        if let Some(trial) = &mut self.trial {
+            trial.is_void = true;
+        }
     }
 
-    /// While `open` sessions of others were open, `free` of ours were at once; fewer than were tried when one was refused.
-    pub(super) fn found(&mut self, open: usize, free: usize) {
-        let most = if self.proven == 1 { USUAL - 1 } else { 1 };
-        self.is_probing = false;
-        if self.is_void {
-            // Ours were open, whatever became of the others.
-            self.proven = self.proven.max(free);
-            return;
-        }
-        self.proven = self.proven.max(open + free);
-        if free < most {
+    /// While `open` sessions of others were open, `free` of ours were at once, and then one was refused or all were
+    /// there; `None` when it failed for another reason, which whoever comes next finds out.
+    pub(super) fn found(&mut self, open: usize, free: Option<usize>) {
+        let Some(trial) = self.trial.take() else { return };
+        // When others have left, ours were there all the same.
+        let beside = if trial.is_void { 0 } else { open };
+        self.proven = self.proven.max(beside + free.unwrap_or(1));
+        if let Some(free) = free.filter(|free| *free < trial.most && !trial.is_void) {
             self.limit = Some((open + free).max(1));
         }
     }
 
     /// One was refused while so many were open.
     pub(super) fn is_full(&mut self, open: usize) {
-        self.is_probing = false;
         self.limit = Some(open.max(1));
     }
 }
@@ -103,9 +109,9 @@ mod tests {
         let mut room = Room::default();
         assert_eq!(room.turn(0), Turn::Now);
         assert_eq!((room.turn(1), room.turn(1)), (Turn::Probe { most: 9 }, Turn::Wait));
-        room.found(1, 9);
+        room.found(1, Some(9));
         assert_eq!((room.turn(9), room.turn(10)), (Turn::Now, Turn::Probe { most: 1 }));
-        room.found(10, 0);
+        room.found(10, Some(0));
         assert_eq!((room.turn(9), room.turn(10), room.turn(11)), (Turn::Now, Turn::Wait, Turn::Wait));
     }
 
@@ -113,7 +119,7 @@ mod tests {
     fn a_host_that_takes_fewer_than_usual() {
         let mut room = Room::default();
         assert_eq!(room.turn(1), Turn::Probe { most: 9 });
-        room.found(1, 3);
+        room.found(1, Some(3));
         assert_eq!((room.turn(3), room.turn(4)), (Turn::Now, Turn::Wait));
     }
 
@@ -122,8 +128,16 @@ mod tests {
         let mut room = Room::default();
         assert_eq!(room.turn(3), Turn::Probe { most: 9 });
         room.ended();
-        room.found(3, 5);
+        room.found(3, Some(5));
         assert_eq!((room.turn(4), room.turn(5)), (Turn::Now, Turn::Probe { most: 1 }));
+    }
+
+    #[test]
+    fn what_is_no_refusal_is_no_limit() {
+        let mut room = Room::default();
+        assert_eq!(room.turn(1), Turn::Probe { most: 9 });
+        room.found(1, None);
+        assert_eq!((room.turn(1), room.turn(2)), (Turn::Now, Turn::Probe { most: 1 }));
     }
 
     #[test]
