@@ -23,16 +23,16 @@ impl Broker {
         let Some(pid) = self.places.get(&place).map(|place| place.pid) else { return };
         let Some(held) = self.held.get_mut(alias) else { return self.answer(place, Event::Unanswered) };
         let is_ours = matches!(held.connection, Connection::Starting(_))
-            && held.master.is_some_and(|master| hop_connect::parent::is_ancestor(master, pid));
+            && held.attempt.master.is_some_and(|master| hop_connect::parent::is_ancestor(master, pid));
         if !is_ours {
             tracing::warn!(%alias, pid, "a process that no login started asks; it gets no answer");
             return self.answer(place, Event::Unanswered);
         }
         let lines = text.lines().map(|line| printable(line.as_bytes()));
         let text: String = lines.collect::<Vec<_>>().join("\n").chars().take(LONGEST).collect();
-        let mut context: Vec<String> = held.context.drain(..).collect();
+        let mut context: Vec<String> = held.attempt.take_context();
         // ssh itself says nothing when a server asks the same once more.
-        if held.answered.as_ref() == Some(&text) {
+        if held.attempt.answered.as_ref() == Some(&text) {
             context.push("That was not accepted.".to_owned());
         }
         let since = SystemTime::now();
@@ -78,8 +78,8 @@ impl Broker {
         if let Some(held) = self.held.get_mut(&open.alias)
             && open.class != Class::HostKey
         {
-            held.answered = Some(open.text.clone());
-            held.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
+            held.attempt.answered = Some(open.text.clone());
+            held.attempt.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
         }
         self.answer(asking.place, Event::Answered { text });
         self.take_down(prompt, Some(place));
@@ -120,7 +120,7 @@ impl Broker {
     /// asked again, and sites count wrong answers.
     fn give_up(&mut self, alias: &Alias, why: &str) {
         if let Some(held) = self.held.get_mut(alias) {
-            held.ending = Some(why.to_owned());
+            held.attempt.ending = Some(why.to_owned());
         }
         self.event(alias, connection::Event::Logout { at_once: true });
         self.abandon(alias);
@@ -154,7 +154,7 @@ impl Broker {
                 continue;
             };
             if let Some(held) = self.held.get_mut(&alias) {
-                held.unanswered = true;
+                held.attempt.unanswered = true;
             }
             self.give_up(&alias, "nobody was there to be asked");
         }

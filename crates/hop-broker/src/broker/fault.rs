@@ -8,7 +8,7 @@ use hop_connect::resolve::Resolved;
 
 /// What is known of a login that failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt<'a> {
+pub struct Failed<'a> {
     /// The host.
     pub alias: &'a Alias,
     /// Its configuration.
@@ -90,7 +90,7 @@ const SIGNS: &[Sign] = &[
 
 /// Explains a login that failed.
 #[must_use]
-pub fn explain(attempt: &Attempt<'_>) -> Failure {
+pub fn explain(attempt: &Failed<'_>) -> Failure {
     let last = attempt.said.iter().rfind(|line| !line.is_empty());
     let reason = match last {
         Some(line) => format!("cannot log in to {}: {line}", attempt.alias),
@@ -131,7 +131,7 @@ mod tests {
     fn explained(said: &[&str], asked: bool) -> Failure {
         let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
         let alias = Alias::parse("saga").unwrap();
-        explain(&Attempt { alias: &alias, resolved: None, said: &said, asked })
+        explain(&Failed { alias: &alias, resolved: None, said: &said, asked })
     }
 
     #[test]

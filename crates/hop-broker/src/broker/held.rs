@@ -1,19 +1,17 @@
 //! One host that the broker holds, or tries to hold, a connection to.
 
+use super::attempt::Attempt;
+use super::place::PlaceId;
+use super::room::Room;
 use crate::prompt::PromptId;
 use crate::protocol::{ConnectionStatus, StateName, UserStatus};
 use hop_connect::connection::{Connection, Lifetime};
 use hop_connect::resolve::{Given, Resolved, Route};
 use hop_connect::{Alias, SocketDirectory};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::place::PlaceId;
-use super::room::Room;
-
-/// Lines of standard error that are kept.
-const LINES: usize = 64;
 /// A day's work.
 const WHOLE: Duration = Duration::from_secs(8 * 3600);
 
@@ -31,22 +29,8 @@ pub(super) struct Held {
     pub(super) resolving: bool,
     /// What its logins see of a user's environment.
     pub(super) environment: Vec<(String, String)>,
-    /// Numbers attempts, so that the end of one is never taken for that of the next.
-    pub(super) generation: u64,
-    /// The process that was started, and its group.
-    pub(super) master: Option<u32>,
-    /// Standard error since the last question.
-    pub(super) context: VecDeque<String>,
-    /// Standard error of this attempt.
-    pub(super) said: VecDeque<String>,
-    /// How long the last question of this attempt was open; `None` when nothing was asked.
-    pub(super) asked: Option<Duration>,
-    /// The last question of this attempt that was answered.
-    pub(super) answered: Option<String>,
-    /// Somebody was asked and nobody was there.
-    pub(super) unanswered: bool,
-    /// Why it was ended by us.
-    pub(super) ending: Option<String>,
+    /// The login in progress, or the last one.
+    pub(super) attempt: Attempt,
     /// It has been up since the broker started; who comes later is not left to log in by itself.
     pub(super) was_up: bool,
     /// A person logged out: it is forgotten when it is down.
@@ -77,14 +61,7 @@ impl Held {
             resolved: None,
             resolving: false,
             environment: Vec::new(),
-            generation: 0,
-            master: None,
-            context: VecDeque::new(),
-            said: VecDeque::new(),
-            asked: None,
-            answered: None,
-            unanswered: false,
-            ending: None,
+            attempt: Attempt::default(),
             was_up: false,
             is_leaving: false,
             passengers: BTreeMap::new(),
@@ -93,24 +70,9 @@ impl Held {
         }
     }
 
-    /// Keeps a line of standard error.
-    pub(super) fn heard(&mut self, line: String) {
-        for kept in [&mut self.context, &mut self.said] {
-            if kept.len() == LINES {
-                kept.pop_front();
-            }
-            kept.push_back(line.clone());
-        }
-    }
-
-    /// Forgets the attempt before.
-    pub(super) fn begin_attempt(&mut self) -> u64 {
-        self.generation += 1;
-        self.context.clear();
-        self.said.clear();
-        (self.asked, self.answered, self.unanswered, self.ending, self.master) =
-            (None, None, false, None, None);
-        self.generation
+    /// A broker stays for it: a program that comes after its end must not log in by itself.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.was_up || self.resolving || !matches!(self.connection, Connection::Down(_))
     }
 
     pub(super) fn status(

@@ -82,6 +82,10 @@ impl Place {
         let _ = self.events.try_send(event);
     }
 
+    pub(super) fn uses_host(&self, alias: &Alias) -> bool {
+        self.uses.as_ref().is_some_and(|(used, _)| used == alias)
+    }
+
     pub(super) fn waits_for(&self, alias: &Alias) -> bool {
         self.waits.as_ref().is_some_and(|waits| waits.alias == *alias)
     }

@@ -51,9 +51,11 @@ impl Broker {
             }
             Request::Silent { alias, master } => {
                 // Somebody else may have noticed, too: its successor is not to blame.
-                if let Some(held) = self.held.get_mut(&alias).filter(|held| held.master == Some(master)) {
+                if let Some(held) =
+                    self.held.get_mut(&alias).filter(|held| held.attempt.master == Some(master))
+                {
                     tracing::warn!(%alias, "the connection does not answer; it is replaced");
-                    held.heard("it did not answer".to_owned());
+                    held.attempt.heard("it did not answer".to_owned());
                     self.event(&alias, connection::Event::Silent);
                     self.abandon(&alias);
                 }
@@ -112,7 +114,7 @@ impl Broker {
     fn login_of(&self, pid: u32) -> Option<Alias> {
         let starting = self.held.values().filter(|held| matches!(held.connection, Connection::Starting(_)));
         starting
-            .filter_map(|held| Some((held, held.master?)))
+            .filter_map(|held| Some((held, held.attempt.master?)))
             .find(|(_, master)| hop_connect::parent::is_ancestor(*master, pid))
             .map(|(held, _)| held.alias.clone())
     }
@@ -162,7 +164,7 @@ impl Broker {
         };
         held.is_leaving = true;
         if matches!(held.connection, Connection::Starting(_)) {
-            held.ending = Some("logged out meanwhile".to_owned());
+            held.attempt.ending = Some("logged out meanwhile".to_owned());
         }
         if matches!(held.connection, Connection::Down(_)) {
             self.held.remove(alias);

@@ -1,0 +1,62 @@
+//! What each input does.
+
+use super::held::Held;
+use super::place::Place;
+use super::{Broker, Input};
+use hop_connect::Alias;
+use hop_connect::connection;
+
+impl Broker {
+    pub(super) fn take(&mut self, input: Input) {
+        match input {
+            Input::Arrived { place, events, pid } => {
+                self.places.insert(place, Place::new(events, pid));
+            }
+            Input::Said { place, request } => self.request(place, request),
+            Input::Left { place } => self.left(place),
+            Input::Resolved { alias, result } => self.resolved(&alias, result),
+            Input::MasterStarted { alias, generation, pid } => {
+                if let Some(held) = self.current(&alias, generation) {
+                    held.attempt.master = Some(pid);
+                }
+            }
+            Input::MasterUp { alias, generation, pid } => {
+                if self.current(&alias, generation).is_some() {
+                    self.event(&alias, connection::Event::MasterUp { pid });
+                    self.up(&alias, false);
+                }
+            }
+            Input::MasterEnded { alias, generation, error } => {
+                if self.current(&alias, generation).is_some() {
+                    self.master_ended(&alias, error);
+                }
+            }
+            Input::Line { alias, generation, text } => {
+                tracing::debug!(%alias, text, "ssh");
+                if let Some(held) = self.current(&alias, generation) {
+                    held.attempt.heard(text);
+                }
+            }
+            Input::Probed { alias, open, free } => {
+                if let Some(held) = self.held.get_mut(&alias) {
+                    held.room.found(open, free);
+                }
+                self.up(&alias, true);
+            }
+            Input::Settled { alias } => {
+                if let Some(held) = self.held.get_mut(&alias) {
+                    held.settling = held.settling.saturating_sub(1);
+                }
+                self.up(&alias, true);
+            }
+            Input::PassengerLeft { alias, pid } => {
+                let gone = self.held.get_mut(&alias).and_then(|held| held.passengers.remove(&pid));
+                self.user_left(&alias, gone.is_some_and(|rider| rider.has_session));
+            }
+        }
+    }
+
+    pub(super) fn current(&mut self, alias: &Alias, generation: u64) -> Option<&mut Held> {
+        self.held.get_mut(alias).filter(|held| held.attempt.generation == generation)
+    }
+}
