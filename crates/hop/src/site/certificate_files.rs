@@ -12,10 +12,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// How often the files are looked at.
-const EVERY: Duration = Duration::from_secs(5);
+pub(super) const EVERY: Duration = Duration::from_secs(5);
 
 /// What tells two versions of the files apart: they are replaced, by a link to others, or written anew.
-type Version = [(u64, u64, i64, i64, u64); 2];
+pub(super) type Version = [(u64, u64, i64, i64, u64); 2];
 
 /// Files whose certificate is served.
 pub(super) struct CertificateFiles {
@@ -64,7 +64,7 @@ fn read(files: &settings::Tls) -> Result<Tls, CommandError> {
     let text = |path: &Path| {
         std::fs::read(path).map_err(|error| {
             CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
-                .hint("the site's own user reads it: see users.json, or [users] in the settings")
+                .hint("[tls] in the settings names the certificate of the pages and its key")
         })
     };
     let (chain, key) = (text(&files.certificate)?, Zeroizing::new(text(&files.key)?));
@@ -72,7 +72,7 @@ fn read(files: &settings::Tls) -> Result<Tls, CommandError> {
 }
 
 /// `None` while one is missing.
-fn version(files: &settings::Tls) -> Option<Version> {
+pub(super) fn version(files: &settings::Tls) -> Option<Version> {
     let of = |path: &Path| {
         let found = std::fs::metadata(path).ok()?;
         Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.len()))

@@ -5,6 +5,7 @@
 //! supervisor is gone, they stop. Must stay true: each process gets only the descriptors and files that it needs.
 
 pub(crate) mod announcement;
+mod certificate_copies;
 mod certificate_files;
 pub(crate) mod data;
 mod first_start;

@@ -5,6 +5,7 @@
 //! waits instead of being refused.
 
 use super::announcement::SiteReady;
+use super::certificate_copies::CertificateCopies;
 use super::data::{DataDirectory, SiteNote};
 use super::leash::{self, Orders, Report};
 use super::role::Role;
@@ -48,6 +49,8 @@ pub(crate) struct Supervisor {
     gateway_host_keys: Vec<String>,
     data: DataDirectory,
     parts: Vec<Part>,
+    /// Where the site's process could not read the originals.
+    certificate: Option<CertificateCopies>,
 }
 
 /// A part of the site that is ours to run.
@@ -89,7 +92,18 @@ impl Supervisor {
             parts.push(Part { role, listeners, _lock: lock });
         }
         let program = data.program(&users)?;
-        Ok(Self { settings, users, program, offered_keys, gateway_host_keys: Vec::new(), data, parts })
+        let serves_pages = parts.iter().any(|part| part.role == Role::Site);
+        let certificate = match &settings.tls {
+            Some(tls) if serves_pages && users.projects().is_some() => {
+                Some(CertificateCopies::make(tls, &data.run(), users.site())?)
+            }
+            Some(_) | None => None,
+        };
+        if let Some(copies) = &certificate {
+            settings.tls = Some(copies.paths());
+        }
+        let gateway_host_keys = Vec::new();
+        Ok(Self { settings, users, program, offered_keys, gateway_host_keys, data, parts, certificate })
     }
 
     /// Starts all parts, calls `announce` when they are ready for the first time (with what the site says, if it is
@@ -122,6 +136,8 @@ impl Supervisor {
             processes.push(process);
         }
         announce(ready.as_ref())?;
+        // Ends with the process.
+        self.certificate.take().map(|copies| tokio::spawn(copies.follow()));
 
         let stop = CancellationToken::new();
         let kept = self.keep_all(&mut processes, &stop);

@@ -6,21 +6,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A certificate with its key, in the home.
-fn make(home: &Home, name: &str) -> String {
+/// A certificate of its own authority for 127.0.0.1, with its key, in the home.
+pub(crate) fn make(home: &Home, name: &str) -> String {
     let (certificate, key) =
         (home.path().join(format!("{name}.pem")), home.path().join(format!("{name}.key")));
     let made = Command::new(program("openssl"))
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-        .args(["-days", "2", "-subj", &format!("/CN={name}.example"), "-out"])
+        .args(["-days", "2", "-subj", &format!("/CN={name}.example")])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
         .arg(&certificate)
         .arg("-keyout")
         .arg(&key)
         .stderr(Stdio::null())
         .status();
     assert!(made.unwrap().success());
-    // The site is another user when root starts it.
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    // As those who renew certificates leave it; the site is another user when root starts it.
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::read_to_string(certificate).unwrap()
 }
 

@@ -1,14 +1,21 @@
 //! A site's projects by SSH in a WebSocket at its web address: the same keys, checks and records as at its SSH port.
 
+use crate::certificate_files;
 use crate::site::up;
 use crate::support::{Ended, Home, port_of};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// ssh by `hop proxy` through the pages' port, at the path of `project`, logging in as `user`.
 fn ssh(home: &Home, key: &Path, http: u16, project: &str, user: &str) -> Command {
+    ssh_by(home, key, &format!("ws://127.0.0.1:{http}/ssh/{project}"), user)
+}
+
+/// The same with all of `hop proxy`'s words.
+fn ssh_by(home: &Home, key: &Path, words: &str, user: &str) -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"])
@@ -16,7 +23,7 @@ fn ssh(home: &Home, key: &Path, http: u16, project: &str, user: &str) -> Command
         .arg("-o")
         .arg(format!("UserKnownHostsFile={}", home.path().join("known_hosts").display()))
         .arg("-o")
-        .arg(format!("ProxyCommand={} proxy ws://127.0.0.1:{http}/ssh/{project}", env!("CARGO_BIN_EXE_hop")))
+        .arg(format!("ProxyCommand={} proxy {words}", env!("CARGO_BIN_EXE_hop")))
         .arg("-i")
         .arg(key)
         .arg(format!("{user}@site"))
@@ -95,4 +102,42 @@ fn a_key_that_is_removed_ends_its_session_there_too() {
     let ended = Ended::from(session.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(255));
     assert!(ended.stderr.contains("key"), "the reason is told: {}", ended.stderr);
+}
+
+#[test]
+fn behind_tls_of_a_private_authority_a_project_is_reached_when_the_authority_is_named() {
+    let home = Home::new();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    certificate_files::make(&home, "site");
+    home.write(
+        "site.toml",
+        "data = 'data'\nssh = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\n\
+         [tls]\ncertificate = 'site.pem'\nkey = 'site.key'\n",
+    );
+    let server = home.serve(&["serve", "--config", "site.toml", "--json"]);
+    let port = port_of(&server.announced["url"]);
+    let key = home.path().join(".ssh/id_ed25519");
+    let public = home.path().join(".ssh/id_ed25519.pub");
+    let added = home.run(&[
+        "admin",
+        "key",
+        "add",
+        "--config",
+        "site.toml",
+        "--account",
+        "admin",
+        "--title",
+        "laptop",
+        "--file",
+        public.to_str().unwrap(),
+    ]);
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let run =
+        |words: &str| Ended::from(ssh_by(&home, &key, words, "first").arg("echo inside").output().unwrap());
+    let url = format!("wss://127.0.0.1:{port}/ssh/first");
+    let known = run(&format!("--ca-file {} {url}", home.path().join("site.pem").display()));
+    assert_eq!((known.code, known.stdout.as_str()), (Some(0), "inside\n"), "{}", known.stderr);
+    let unknown = run(&url);
+    assert_eq!(unknown.code, Some(255));
+    assert!(unknown.stderr.contains("TLS") && unknown.stderr.contains("--ca-file"), "{}", unknown.stderr);
 }

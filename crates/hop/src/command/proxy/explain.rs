@@ -106,6 +106,11 @@ fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token
             format!("{target} did not understand the request (status 400)"),
         )
         .hint("a proxy before it may drop the Upgrade header; its operator must let WebSockets through"),
+        421 => CommandError::new(
+            ErrorKind::Config,
+            format!("what answers at {} does not go by that name (status 421)", target.host()),
+        )
+        .hint("use the name that the site prints, or that its pages have in a browser"),
         424 => not_running(),
         429 => {
             CommandError::new(ErrorKind::Later, format!("{} has too many requests just now", target.host()))
@@ -191,6 +196,7 @@ mod tests {
             (404, None, false, true, "nothing at wss://hub.example/user/alice/sshd/", 69),
             (405, None, false, true, "takes no WebSockets", 69),
             (400, None, false, true, "did not understand", 69),
+            (421, None, false, true, "does not go by that name", 78),
             (424, None, false, true, "not running", 75),
             (429, None, false, true, "too many requests", 75),
             (503, None, false, true, "does not answer yet", 75),
