@@ -148,12 +148,11 @@ impl Passenger {
         }
     }
 
-    /// Whether it will open a session there: forwardings alone are none.
+    /// Whether it will open a session there. With `-N` it does, too: OpenSSH 9.2 asks its master for a shell whatever was
+    /// said of sessions.
     #[must_use]
     pub fn takes_session(&self) -> bool {
-        let words = &self.words;
-        let set = words.settings().any(|(keyword, value)| keyword == "sessiontype" && value == "none");
-        self.errand() == Errand::Ride && !words.has('N') && !words.has('W') && !set
+        self.errand() == Errand::Ride && !self.words.has('W')
     }
 
     /// Whether nobody may be asked anything for it.
@@ -245,6 +244,8 @@ impl Passenger {
                 // Terminal, output, forwardings, command.
                 'a' | 'x' | 'k' | 'f' | 'g' | 'n' | 'q' | 's' | 't' | 'T' | 'v' | 'y' | 'C' | 'N' | 'D'
                 | 'L' | 'R' | 'W' | 'e' | 'E' | 'G' | 'O' => {}
+                // "Protocol 2 only", which says nothing since there is no other; sshfs writes it.
+                '2' => {}
                 'A' if held.forward_agent => {}
                 'A' => return Err(Declined::Agent),
                 'X' | 'Y' if held.forward_x11 => {}
@@ -340,6 +341,7 @@ mod tests {
             "-i ~/.ssh/id_rsa cluster",
             "-i /home/me/.ssh/id_ed25519 cluster",
             "-x -oForwardAgent=no -oPermitLocalCommand=no -oClearAllForwardings=yes -s -- cluster sftp",
+            "-x -a -oClearAllForwardings=yes -2 cluster -s sftp",
             "-T -D 4000 -o ConnectTimeout=15 cluster bash",
             "-L 8080:localhost:80 -N -f cluster",
             "-oSendEnv=GIT_PROTOCOL cluster git-upload-pack x",
@@ -418,13 +420,13 @@ mod tests {
     }
 
     #[test]
-    fn forwardings_alone_are_no_session() {
+    fn a_way_to_another_host_alone_is_no_session() {
         for (line, takes) in [
             ("cluster", true),
             ("cluster ls -N", true),
-            ("-N -L 1:a:2 cluster", false),
+            ("-N -L 1:a:2 cluster", true),
             ("-W a:22 cluster", false),
-            ("-o SessionType=none cluster", false),
+            ("-o SessionType=none cluster", true),
             ("-O check cluster", false),
         ] {
             assert_eq!(passenger(line).takes_session(), takes, "{line}");

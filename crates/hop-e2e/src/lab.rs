@@ -9,6 +9,7 @@
 //! bastion does not route. One person, [`PERSON`], has an account everywhere. Only root can make machines.
 
 mod machine;
+mod slurm;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -47,7 +47,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Rider {
     pub(super) what: String,
-    /// It has a session there (`-N` and `-W` have none).
+    /// It has a session there (`-W` has none).
     pub(super) has_session: bool,
 }
 

@@ -15,6 +15,8 @@ const HASH: &str =
     "$6$grasshopper$DfV3MG.US/kTvNdN.oCM5hylVtoCTMnckMLepwXLo7/r8Y55EhGZjD8kXr0Yz9ElXpvxPq780fGGOBxxfZv.P0";
 /// Where programs of a machine are looked for.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+/// Where `hop` keeps the person's sockets: its usual place in /tmp is the host's, which labs share.
+const SOCKETS: &str = "/run/hop";
 /// Every machine knows all names.
 const HOSTS: &str = "127.0.0.1 localhost\n10.77.1.2 client\n10.77.1.1 bastion\n10.77.2.2 cluster\n";
 
@@ -48,6 +50,7 @@ impl Machine {
             mount -t tmpfs -o mode=755 tmpfs /run
             mkdir -p /run/sshd /run/user /run/lock
             install -d -m 700 /run/codes
+            install -d -o {UID} -g {UID} -m 700 {SOCKETS}
             cp {etc}/code /run/codes/{PERSON}; chmod 400 /run/codes/{PERSON}
             echo '*** authorised users only ***' > /run/banner
             hostname {name}
@@ -123,6 +126,7 @@ impl Machine {
             &format!("USER={PERSON}"),
             &format!("LOGNAME={PERSON}"),
         ]);
+        command.arg(format!("HOP_SOCKET_DIR={SOCKETS}"));
         command.args(["SHELL=/bin/bash", "LC_ALL=C", "TERM=dumb", &format!("PATH={PATH}")]);
         command.args(["sh", "-c", "cd && exec \"$@\"", "sh"]).args(words);
         command
