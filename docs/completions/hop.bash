@@ -55,6 +55,9 @@ _hop() {
             hop,man)
                 cmd="hop__subcmd__man"
                 ;;
+            hop,on-terminal)
+                cmd="hop__subcmd__on__subcmd__terminal"
+                ;;
             hop,proxy)
                 cmd="hop__subcmd__proxy"
                 ;;
@@ -517,6 +520,9 @@ _hop() {
             hop__subcmd__help,man)
                 cmd="hop__subcmd__help__subcmd__man"
                 ;;
+            hop__subcmd__help,on-terminal)
+                cmd="hop__subcmd__help__subcmd__on__subcmd__terminal"
+                ;;
             hop__subcmd__help,proxy)
                 cmd="hop__subcmd__help__subcmd__proxy"
                 ;;
@@ -710,7 +716,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial help"
+            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3196,7 +3202,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help)
-            opts="up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial help"
+            opts="up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3965,6 +3971,20 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__help__subcmd__on__subcmd__terminal)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__help__subcmd__proxy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4185,6 +4205,20 @@ _hop() {
             ;;
         hop__subcmd__man)
             opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__on__subcmd__terminal)
+            opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -8,8 +8,11 @@
 pub mod broker;
 pub mod conversation;
 pub mod daemon;
+mod dialogue;
+pub mod host_settings;
 pub mod prompt;
 pub mod protocol;
+mod script;
 
 pub use conversation::{Conversation, ConversationError};
 pub use hop_model::Secret;

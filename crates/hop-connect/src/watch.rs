@@ -1,8 +1,20 @@
 //! Waiting for the kernel's own word: something appeared in a directory, a process ended.
-#![cfg_attr(
-    target_os = "linux",
-    expect(unsafe_code, reason = "tokio's registration asks its caller for what OwnedFd already promises")
-)]
+#![expect(unsafe_code, reason = "tokio's registration asks its caller for what OwnedFd already promises")]
+
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Has the runtime watch a descriptor. Must be called inside a runtime.
+///
+/// # Errors
+/// When the system does not.
+pub fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open and names the same open file until it is dropped, and AsyncFd owns it; its
+    // as_raw_fd is a field access.
+    unsafe { AsyncFd::register_with_interest(descriptor, interest) }.map_err(io::Error::from)
+}
 
 #[cfg(target_os = "linux")]
 pub use linux::{Appearance, ProcessEnd};
@@ -31,7 +43,7 @@ mod linux {
         pub fn within(directory: &Path) -> io::Result<Self> {
             let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
             inotify::add_watch(&watch, directory, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
-            register(watch).map(Self)
+            super::register(watch, Interest::READABLE).map(Self)
         }
 
         /// Waits until something has appeared since the last time. Cancel safe.
@@ -59,7 +71,7 @@ mod linux {
         /// When there is no such process.
         pub fn of(pid: u32) -> io::Result<Self> {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-            register(pidfd_open(pid, PidfdFlags::NONBLOCK)?).map(Self)
+            super::register(pidfd_open(pid, PidfdFlags::NONBLOCK)?, Interest::READABLE).map(Self)
         }
 
         /// Waits for its end. Cancel safe.
@@ -69,12 +81,6 @@ mod linux {
         pub async fn wait(&self) -> io::Result<()> {
             self.0.readable().await.map(drop)
         }
-    }
-
-    fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-        // SAFETY: an OwnedFd stays open and names the same open file until it is dropped, and AsyncFd owns it;
-        // its as_raw_fd is a field access.
-        unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(io::Error::from)
     }
 }
 

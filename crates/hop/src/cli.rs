@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Ensure(out::Ensure),
     #[command(hide = true)]
     Dial(out::Dial),
+    #[command(hide = true)]
+    OnTerminal(out::OnTerminal),
 }
 
 /// Start a whole site: SSH gateway, web pages, projects; and print how to get in

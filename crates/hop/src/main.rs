@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Daemon(arguments) => command::out::daemon::run(&arguments),
         Command::Ensure(arguments) => return command::out::ensure::run(&arguments),
         Command::Dial(arguments) => return command::out::dial::run(&arguments),
+        Command::OnTerminal(arguments) => command::out::on_terminal::run(arguments.words),
         Command::Walls(arguments) => return command::walls::run(arguments.words),
     })
 }

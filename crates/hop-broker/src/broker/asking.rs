@@ -4,7 +4,7 @@
 //! is; an answer goes to it and to nobody else.
 
 use super::Broker;
-use super::held::Asking;
+use super::held::{Asking, Reply};
 use super::place::PlaceId;
 use crate::prompt::class::Hint;
 use crate::prompt::{Class, Open, PromptId};
@@ -28,6 +28,12 @@ impl Broker {
             tracing::warn!(%alias, pid, "a process that no login started asks; it gets no answer");
             return self.answer(place, Event::Unanswered);
         }
+        self.put(alias, text.to_owned(), hint, Reply::Process(place));
+    }
+
+    /// Puts a question up wherever it belongs.
+    pub(super) fn put(&mut self, alias: &Alias, text: String, hint: Hint, reply: Reply) {
+        let Some(held) = self.held.get_mut(alias) else { return self.reply(reply, None) };
         let lines = text.lines().map(|line| printable(line.as_bytes()));
         let text: String = lines.collect::<Vec<_>>().join("\n").chars().take(LONGEST).collect();
         let mut context: Vec<String> = held.attempt.take_context();
@@ -36,10 +42,23 @@ impl Broker {
             context.push("That was not accepted.".to_owned());
         }
         let since = SystemTime::now();
-        let asking = Asking { place, since, give_up: None };
+        let asking = Asking { reply, since, give_up: None };
         self.desk.ask(alias.clone(), text, hint, context, asking);
         self.show_all();
         self.refuse_where_nobody_is();
+    }
+
+    fn reply(&self, reply: Reply, answer: Option<Secret>) {
+        match (reply, answer) {
+            (Reply::Process(place), Some(text)) => self.answer(place, Event::Answered { text }),
+            (Reply::Process(place), None) => self.answer(place, Event::Unanswered),
+            (Reply::Task(reply), Some(text)) => {
+                // A task that has ended meanwhile needs no answer.
+                let _ = reply.send(text);
+            }
+            // Dropping it says it.
+            (Reply::Task(_), None) => {}
+        }
     }
 
     /// Shows every question wherever it belongs and is not shown yet.
@@ -77,11 +96,12 @@ impl Broker {
         };
         if let Some(held) = self.held.get_mut(&open.alias)
             && open.class != Class::HostKey
+            && matches!(asking.reply, Reply::Process(_))
         {
             held.attempt.answered = Some(open.text.clone());
             held.attempt.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
         }
-        self.answer(asking.place, Event::Answered { text });
+        self.reply(asking.reply, Some(text));
         self.take_down(prompt, Some(place));
     }
 
@@ -102,7 +122,8 @@ impl Broker {
 
     /// The askpass process is gone: its ssh has given the question up.
     pub(super) fn askpass_left(&mut self, place: PlaceId) {
-        let theirs: Vec<PromptId> = self.desk.close_where(|asking| asking.place == place);
+        let theirs: Vec<PromptId> =
+            self.desk.close_where(|asking| matches!(asking.reply, Reply::Process(by) if by == place));
         for prompt in theirs {
             self.take_down(prompt, None);
         }
@@ -111,7 +132,7 @@ impl Broker {
     /// A login ended with its questions open.
     pub(super) fn withdraw(&mut self, alias: &Alias) {
         for (open, asking) in self.desk.withdraw_all(alias) {
-            self.answer(asking.place, Event::Unanswered);
+            self.reply(asking.reply, None);
             self.take_down(open.id, None);
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Lines of standard error that are kept.
 const LINES: usize = 64;
@@ -15,6 +16,8 @@ pub(super) struct Attempt {
     pub(super) generation: u64,
     /// The process that was started, and its group.
     pub(super) master: Option<u32>,
+    /// What is done before the process is started ends with this.
+    pub(super) given_up: CancellationToken,
     /// Standard error since the last question.
     context: VecDeque<String>,
     /// Standard error of the whole attempt.
@@ -33,6 +36,12 @@ impl Attempt {
     /// The one after this.
     pub(super) fn next(&self) -> Self {
         Self { generation: self.generation + 1, ..Self::default() }
+    }
+
+    /// It is over: what it still says is not heard.
+    pub(super) fn give_up(&mut self) {
+        self.generation += 1;
+        self.given_up.cancel();
     }
 
     /// Keeps a line of standard error.

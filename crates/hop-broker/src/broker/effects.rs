@@ -1,6 +1,8 @@
 //! What comes of an event of a connection: masters started, asked to end, killed; people told.
 
+use super::errand::Errand;
 use super::login::{self, Order};
+use super::preparing::Preparation;
 use super::{Broker, needs_person};
 use crate::protocol::{Event, Failure, FailureKind};
 use hop_connect::Alias;
@@ -53,7 +55,9 @@ impl Broker {
                 }
             }
             Effect::Kill => {
-                if let Some(pid) = self.held.get(alias).and_then(|held| held.attempt.master) {
+                let Some(held) = self.held.get(alias) else { return };
+                held.attempt.given_up.cancel();
+                if let Some(pid) = held.attempt.master {
                     hop_connect::master::kill(pid);
                 }
             }
@@ -93,7 +97,16 @@ impl Broker {
             });
         }
         tracing::info!(%alias, "logging in");
+        let preparation = Preparation {
+            settings: held.settings.clone(),
+            resolved: resolved.clone(),
+            environment: ssh.environment.clone(),
+            on_terminal: self.settings.on_terminal.clone(),
+            state: self.settings.state.clone(),
+        };
+        let errand = Errand { alias: alias.clone(), generation, inbox: self.inbox.clone() };
+        let given_up = held.attempt.given_up.clone();
         let plan = Plan { ssh, alias: alias.clone(), given, resolved, socket, askpass };
-        self.tasks.spawn(login::mastering(plan, generation, self.inbox.clone()));
+        self.tasks.spawn(login::mastering(preparation, plan, errand, given_up));
     }
 }

@@ -3,7 +3,7 @@
 use super::Broker;
 use super::fault::{self, Failed};
 use super::needs_person;
-use crate::protocol::{Event, Failure, FailureKind};
+use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
 use std::time::Duration;
@@ -12,12 +12,12 @@ impl Broker {
     /// A master that was killed is as good as gone; its own end is not waited for.
     pub(super) fn abandon(&mut self, alias: &Alias) {
         if let Some(held) = self.held.get_mut(alias) {
-            held.attempt.generation += 1;
+            held.attempt.give_up();
             self.master_ended(alias, None);
         }
     }
 
-    pub(super) fn master_ended(&mut self, alias: &Alias, error: Option<String>) {
+    pub(super) fn master_ended(&mut self, alias: &Alias, failed: Option<Failure>) {
         self.withdraw(alias);
         let Some(held) = self.held.get_mut(alias) else { return };
         held.attempt.master = None;
@@ -30,8 +30,8 @@ impl Broker {
             said: &said,
             asked: asked.is_some(),
         });
-        if let Some(error) = error {
-            failure = Failure { kind: FailureKind::Config, reason: error, hint: None };
+        if let Some(failed) = failed {
+            failure = failed;
         }
         let needs_person = held.attempt.unanswered;
         if needs_person {
@@ -59,12 +59,8 @@ impl Broker {
         held.passengers.clear();
         self.event(alias, connection::Event::MasterEnded { reason, needs_person });
         if is_late {
-            let waiting = self.places.values().filter(|place| place.waits_for(alias));
-            for place in waiting.clone() {
-                let text = format!("{alias} did not wait for that answer; it is asked again");
-                place.tell(Event::Progress { text });
-            }
-            if waiting.count() > 0 {
+            self.tell_waiting(alias, &format!("{alias} did not wait for that answer; it is asked again"));
+            if self.places.values().any(|place| place.waits_for(alias)) {
                 return self.event(alias, connection::Event::Wanted { by_person: true });
             }
         }

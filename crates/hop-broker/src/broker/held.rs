@@ -1,8 +1,10 @@
 //! One host that the broker holds, or tries to hold, a connection to.
 
 use super::attempt::Attempt;
+use super::errand::Answer;
 use super::place::PlaceId;
 use super::room::Room;
+use crate::host_settings::HostSettings;
 use crate::prompt::PromptId;
 use crate::protocol::{ConnectionStatus, StateName, UserStatus};
 use hop_connect::connection::{Connection, Lifetime};
@@ -25,6 +27,8 @@ pub(super) struct Held {
     pub(super) given: Given,
     /// What it was last resolved to.
     pub(super) resolved: Option<Resolved>,
+    /// What was decided about it.
+    pub(super) settings: HostSettings,
     /// `ssh -G` runs.
     pub(super) resolving: bool,
     /// What its logins see of a user's environment.
@@ -59,6 +63,7 @@ impl Held {
             lifetime: Lifetime { whole: WHOLE, idle: None },
             given: Given::default(),
             resolved: None,
+            settings: HostSettings::default(),
             resolving: false,
             environment: Vec::new(),
             attempt: Attempt::default(),
@@ -111,11 +116,20 @@ impl Held {
 /// What is kept of an open question besides itself.
 #[derive(Debug)]
 pub(super) struct Asking {
-    /// The conversation of the askpass process.
-    pub(super) place: PlaceId,
+    /// Who asks.
+    pub(super) reply: Reply,
     pub(super) since: SystemTime,
     /// When it is given up because nobody is there; pushed on while somebody is.
     pub(super) give_up: Option<SystemTime>,
+}
+
+/// Who gets an answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The conversation of an askpass process.
+    Process(PlaceId),
+    /// A task of ours.
+    Task(Answer),
 }
 
 /// A question that is shown at a place.

@@ -1,8 +1,9 @@
 //! What each input does.
 
-use super::held::Held;
+use super::held::{Held, Reply};
 use super::place::Place;
 use super::{Broker, Input};
+use crate::prompt::class::Hint;
 use hop_connect::Alias;
 use hop_connect::connection;
 
@@ -15,9 +16,20 @@ impl Broker {
             Input::Said { place, request } => self.request(place, request),
             Input::Left { place } => self.left(place),
             Input::Resolved { alias, result } => self.resolved(&alias, result),
-            Input::MasterStarted { alias, generation, pid } => {
+            Input::Runs { alias, generation, pid } => {
                 if let Some(held) = self.current(&alias, generation) {
-                    held.attempt.master = Some(pid);
+                    held.attempt.master = pid;
+                }
+            }
+            Input::Asked { alias, generation, text, reply } => {
+                // Otherwise the reply is dropped, which is an answer, too.
+                if self.current(&alias, generation).is_some() {
+                    self.put(&alias, text, Hint::Answer, Reply::Task(reply));
+                }
+            }
+            Input::Progress { alias, generation, text } => {
+                if self.current(&alias, generation).is_some() {
+                    self.tell_waiting(&alias, &text);
                 }
             }
             Input::MasterUp { alias, generation, pid } => {
@@ -26,9 +38,9 @@ impl Broker {
                     self.up(&alias, false);
                 }
             }
-            Input::MasterEnded { alias, generation, error } => {
+            Input::MasterEnded { alias, generation, failure } => {
                 if self.current(&alias, generation).is_some() {
-                    self.master_ended(&alias, error);
+                    self.master_ended(&alias, failure);
                 }
             }
             Input::Line { alias, generation, text } => {

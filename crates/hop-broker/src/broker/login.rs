@@ -1,69 +1,117 @@
 //! The tasks beside the broker's own: each does one thing that takes time and tells the broker what came of it.
 
+use super::errand::Errand;
+use super::preparing::Preparation;
 use super::room::{CLOSING, OPENING};
 use super::{Inbox, Input};
+use crate::host_settings::{HostSettings, HostSettingsError, HostSettingsFiles};
+use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::master::{Plan, Started};
 use hop_connect::mux::message::NewSession;
 use hop_connect::mux::{MuxClient, MuxError};
-use hop_connect::resolve::{Given, Ssh, resolve};
+use hop_connect::resolve::{Given, ResolveError, Resolved, Ssh, resolve};
 use hop_connect::watch::ProcessEnd;
 use std::os::fd::AsFd;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Lines of standard error on their way.
 const LINES: usize = 64;
 /// How long the end of a master waits for the end of its standard error.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Asks ssh what a host means.
-pub(super) async fn resolving(ssh: Ssh, alias: Alias, given: Given, inbox: Inbox) {
-    let result = resolve(&ssh, &alias, &given).await;
+/// What a host means, by ssh's configuration and by ours.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub(super) resolved: Resolved,
+    pub(super) settings: HostSettings,
+}
+
+/// Why that is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotKnown {
+    #[error(transparent)]
+    Ssh(#[from] ResolveError),
+    #[error(transparent)]
+    Settings(#[from] HostSettingsError),
+}
+
+/// Finds out what a host means.
+pub(super) async fn resolving(files: HostSettingsFiles, ssh: Ssh, alias: Alias, given: Given, inbox: Inbox) {
+    let result = meaning(&files, ssh, &alias, &given).await;
     let _ = inbox.send(Input::Resolved { alias, result }).await;
 }
 
-/// Runs a master from its start to its end.
-pub(super) async fn mastering(plan: Plan, generation: u64, inbox: Inbox) {
-    let alias = plan.alias.clone();
+async fn meaning(
+    files: &HostSettingsFiles,
+    mut ssh: Ssh,
+    alias: &Alias,
+    given: &Given,
+) -> Result<Meaning, NotKnown> {
+    if let Some(program) = files.read(&[alias.as_str()])?.program {
+        ssh.program = program.into();
+    }
+    let resolved = resolve(&ssh, alias, given).await?;
+    // The address is what an administrator knows a cluster by.
+    let settings = files.read(&[alias.as_str(), &resolved.host_name])?;
+    Ok(Meaning { resolved, settings })
+}
+
+/// Runs a login from its preparation to the end of its master.
+pub(super) async fn mastering(
+    preparation: Preparation,
+    plan: Plan,
+    errand: Errand,
+    given_up: CancellationToken,
+) {
+    let prepared = tokio::select! {
+        biased;
+        () = given_up.cancelled() => Err(None),
+        prepared = preparation.run(&errand) => prepared.map_err(Some),
+    };
+    let failure = match prepared {
+        Ok(()) => run_and_listen(&plan, &errand).await.err(),
+        Err(failure) => failure,
+    };
+    let (alias, generation) = (errand.alias, errand.generation);
+    let _ = errand.inbox.send(Input::MasterEnded { alias, generation, failure }).await;
+}
+
+async fn run_and_listen(plan: &Plan, errand: &Errand) -> Result<(), Failure> {
     let (sender, lines) = mpsc::channel(LINES);
-    let telling = tokio::spawn(tell_lines(lines, alias.clone(), generation, inbox.clone()));
-    let error = run_master(&plan, generation, sender, &inbox).await.err();
+    let telling = tokio::spawn(tell_lines(lines, errand.clone()));
+    let ended = run_master(plan, sender, errand).await;
     // Its last words come before its end; but a process that it left behind may hold the pipe for ever.
     let _ = tokio::time::timeout(LAST_WORDS, telling).await;
-    let _ = inbox.send(Input::MasterEnded { alias, generation, error }).await;
+    ended.map_err(|reason| Failure { kind: FailureKind::Config, reason, hint: None })
 }
 
 /// What could not be done is said in words; that the master failed, its own words say.
-async fn run_master(
-    plan: &Plan,
-    generation: u64,
-    lines: mpsc::Sender<String>,
-    inbox: &Inbox,
-) -> Result<(), String> {
+async fn run_master(plan: &Plan, lines: mpsc::Sender<String>, errand: &Errand) -> Result<(), String> {
     let mut master = plan
         .start(lines)
         .map_err(|error| format!("cannot run {}: {error}", plan.ssh.program.to_string_lossy()))?;
-    let pid = master.pid().unwrap_or_default();
-    let alias = || plan.alias.clone();
-    let _ = inbox.send(Input::MasterStarted { alias: alias(), generation, pid }).await;
+    errand.runs(master.pid()).await;
     match master.started().await {
         Ok(Started::Ended(_)) => Ok(()),
         Ok(Started::Up { pid }) => {
-            let _ = inbox.send(Input::MasterUp { alias: alias(), generation, pid }).await;
+            let (alias, generation) = (errand.alias.clone(), errand.generation);
+            let _ = errand.inbox.send(Input::MasterUp { alias, generation, pid }).await;
             master.ended().await.map(drop).map_err(|error| format!("cannot wait for ssh: {error}"))
         }
         Err(error) => {
-            hop_connect::master::kill(pid);
+            if let Some(pid) = master.pid() {
+                hop_connect::master::kill(pid);
+            }
             Err(format!("cannot watch the login: {error}"))
         }
     }
 }
 
-async fn tell_lines(mut lines: mpsc::Receiver<String>, alias: Alias, generation: u64, inbox: Inbox) {
+async fn tell_lines(mut lines: mpsc::Receiver<String>, errand: Errand) {
     while let Some(text) = lines.recv().await {
-        if inbox.send(Input::Line { alias: alias.clone(), generation, text }).await.is_err() {
-            return;
-        }
+        errand.line(text).await;
     }
 }
 

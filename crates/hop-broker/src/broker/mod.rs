@@ -9,11 +9,13 @@ mod asking;
 mod attempt;
 mod effects;
 mod ends;
+mod errand;
 pub mod fault;
 mod held;
 mod inputs;
 mod login;
 mod place;
+mod preparing;
 mod requests;
 mod room;
 mod run;
@@ -21,15 +23,18 @@ mod serve;
 mod telling;
 mod wanting;
 
+use crate::host_settings::HostSettingsFiles;
 use crate::prompt::Desk;
 use crate::protocol::{Event, Failure, FailureKind, Request, Status};
+use errand::Answer;
 use held::{Asking, Held};
 use hop_connect::budget::LoginBudget;
-use hop_connect::resolve::{ResolveError, Resolved};
 use hop_connect::{Alias, SocketDirectory};
+use login::{Meaning, NotKnown};
 use place::{Place, PlaceId};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,8 +45,15 @@ const INPUTS: usize = 256;
 /// What a broker goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The program that connects.
+    /// The program that connects, where a host has no other.
     pub program: OsString,
+    /// What was decided about hosts.
+    pub hosts: HostSettingsFiles,
+    /// Where what is to be remembered is kept: a folder of the person's own, also on other machines of the same home.
+    pub state: PathBuf,
+    /// The words of a program that makes its standard input its controlling terminal, and then becomes the program whose
+    /// words follow.
+    pub on_terminal: Vec<OsString>,
     /// How many logins to one address may be tried within [`Self::budget_window`].
     pub budget: usize,
     /// See [`Self::budget`].
@@ -50,10 +62,15 @@ pub struct Settings {
     pub question_wait: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(hosts: HostSettingsFiles, state: PathBuf, on_terminal: Vec<OsString>) -> Self {
         Self {
             program: "ssh".into(),
+            hosts,
+            state,
+            on_terminal,
             budget: 10,
             budget_window: Duration::from_secs(3600),
             question_wait: Duration::from_secs(100),
@@ -67,10 +84,12 @@ enum Input {
     Arrived { place: PlaceId, events: mpsc::Sender<Event>, pid: u32 },
     Said { place: PlaceId, request: Request },
     Left { place: PlaceId },
-    Resolved { alias: Alias, result: Result<Resolved, ResolveError> },
-    MasterStarted { alias: Alias, generation: u64, pid: u32 },
+    Resolved { alias: Alias, result: Result<Meaning, NotKnown> },
+    Runs { alias: Alias, generation: u64, pid: Option<u32> },
+    Asked { alias: Alias, generation: u64, text: String, reply: Answer },
+    Progress { alias: Alias, generation: u64, text: String },
     MasterUp { alias: Alias, generation: u64, pid: u32 },
-    MasterEnded { alias: Alias, generation: u64, error: Option<String> },
+    MasterEnded { alias: Alias, generation: u64, failure: Option<Failure> },
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
     Probed { alias: Alias, open: usize, free: Option<usize> },

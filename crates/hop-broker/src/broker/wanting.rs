@@ -2,12 +2,13 @@
 
 use super::Broker;
 use super::held::Held;
-use super::login;
+use super::login::{self, Meaning, NotKnown};
 use super::place::Purpose;
 use crate::protocol::{Event, Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
-use hop_connect::resolve::{ResolveError, Resolved, Ssh};
+use hop_connect::resolve::Ssh;
+use std::path::Path;
 
 impl Broker {
     /// Somebody waits for a host: what it means is asked first, since that decides who may wait for it.
@@ -24,9 +25,9 @@ impl Broker {
             Connection::Down(_) if held.resolving => {}
             Connection::Down(_) => {
                 held.resolving = true;
-                let given = held.given.clone();
+                let (given, files) = (held.given.clone(), self.settings.hosts.clone());
                 let ssh = self.ssh(alias);
-                self.tasks.spawn(login::resolving(ssh, alias.clone(), given, self.inbox.clone()));
+                self.tasks.spawn(login::resolving(files, ssh, alias.clone(), given, self.inbox.clone()));
             }
         }
     }
@@ -34,14 +35,18 @@ impl Broker {
     pub(super) fn ssh(&self, alias: &Alias) -> Ssh {
         let given = self.held.get(alias).map(|held| held.environment.as_slice()).unwrap_or_default();
         let environment = given.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Ssh { program: self.settings.program.clone(), environment }
+        let own = self.held.get(alias).and_then(|held| held.settings.program.as_ref());
+        let program = own.map_or_else(|| self.settings.program.clone(), Into::into);
+        Ssh { program, environment }
     }
 
-    pub(super) fn resolved(&mut self, alias: &Alias, result: Result<Resolved, ResolveError>) {
+    pub(super) fn resolved(&mut self, alias: &Alias, result: Result<Meaning, NotKnown>) {
         let Some(held) = self.held.get_mut(alias) else { return };
         held.resolving = false;
         match result {
-            Ok(resolved) => held.resolved = Some(resolved),
+            Ok(meaning) => {
+                (held.resolved, held.settings) = (Some(meaning.resolved), meaning.settings);
+            }
             Err(error) => {
                 let text = error.to_string();
                 let (reason, hint) = match text.split_once("\nhint: ") {
@@ -55,6 +60,9 @@ impl Broker {
                 });
             }
         }
+        if let Err(file) = held.settings.multiplex.clone() {
+            return self.refuse_sharing(alias, &file);
+        }
         self.judge_waiting(alias);
         let waiting = self.places.values().filter(|place| place.waits_for(alias));
         let by_person = waiting.clone().any(|place| {
@@ -63,6 +71,22 @@ impl Broker {
         if waiting.count() > 0 {
             self.event(alias, connection::Event::Wanted { by_person });
         }
+    }
+
+    /// A host whose connections nobody may share: each ssh makes its own.
+    fn refuse_sharing(&mut self, alias: &Alias, file: &Path) {
+        let reason = format!("{} forbids to share connections to it", file.display());
+        for place in self.places.values_mut().filter(|place| place.waits_for(alias)) {
+            if place.waits.as_ref().is_some_and(|waits| matches!(waits.purpose, Purpose::Ride { .. })) {
+                place.waits = None;
+                place.tell(Event::Declined { reason: Some(reason.clone()) });
+            }
+        }
+        self.fail_waiting(alias, &|| Failure {
+            kind: FailureKind::Config,
+            reason: format!("cannot log in to {alias} for all programs: {reason} (multiplex = \"never\")"),
+            hint: Some(format!("ssh {alias} connects by itself")),
+        });
     }
 
     /// Tells those who may not ride, before anything is started for them.
@@ -75,6 +99,12 @@ impl Broker {
                 place.tell(Event::Declined { reason: Some(declined.to_string()) });
                 place.waits = None;
             }
+        }
+    }
+
+    pub(super) fn tell_waiting(&self, alias: &Alias, text: &str) {
+        for place in self.places.values().filter(|place| place.waits_for(alias)) {
+            place.tell(Event::Progress { text: text.to_owned() });
         }
     }
 

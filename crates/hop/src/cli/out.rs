@@ -180,6 +180,14 @@ pub(crate) struct Ensure {
     pub(crate) local_user: String,
 }
 
+/// Runs a program with its standard input as its controlling terminal; started by the daemon, never by hand
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct OnTerminal {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
 /// Called by ssh (ProxyCommand in ~/.ssh/hop.conf) when it could not use a host's login
 #[derive(Debug, Args)]
 pub(crate) struct Dial {

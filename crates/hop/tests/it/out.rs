@@ -3,6 +3,8 @@
 mod machine;
 mod passengers;
 mod prompts;
+mod scripts;
+mod settings;
 mod tools;
 
 /// The secret that the servers of [`machine`] know, in base32.

@@ -1,12 +1,14 @@
 //! `hop daemon`: the broker as a process.
 
-use super::broker;
+use super::{broker, on_terminal, places};
 use crate::cli::out::{Daemon as Arguments, DaemonAction};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_broker::broker::Settings;
 use hop_broker::daemon::{Daemon, DaemonError};
+use hop_broker::host_settings::HostSettingsFiles;
 use hop_broker::{Event, Request};
+use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -42,6 +44,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     }
 }
 
+/// The administrator's settings of hosts.
+const MACHINE: &str = "/etc/hop/config.toml";
+
+fn settings(program: &Path) -> Settings {
+    let hosts = HostSettingsFiles {
+        person: Some(places::config().join("config.toml")),
+        machine: Some(MACHINE.into()),
+    };
+    let on_terminal = vec![program.into(), on_terminal::NAME.into(), "--".into()];
+    Settings::new(hosts, places::state(), on_terminal)
+}
+
 fn serve() -> Result<(), CommandError> {
     // A session of its own: the terminal that started it may go.
     let _ = rustix::process::setsid();
@@ -56,7 +70,7 @@ fn serve() -> Result<(), CommandError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().or_fail(ErrorKind::Internal)?;
     runtime.block_on(async {
         let program = std::env::current_exe().or_fail(ErrorKind::Internal)?;
-        let daemon = match Daemon::bind(broker::sockets(), &program, Settings::default()) {
+        let daemon = match Daemon::bind(broker::sockets(), &program, settings(&program)) {
             // Somebody was quicker.
             Err(DaemonError::Running) => {
                 output::line(broker::READY);

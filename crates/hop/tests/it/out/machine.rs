@@ -168,6 +168,21 @@ impl Machine {
         self.scratch.join("home").join(name)
     }
 
+    /// Writes the person's settings of hosts.
+    pub(crate) fn decide(&self, text: &str) {
+        let path = self.home(".config/hop/config.toml");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    /// A program of the person's.
+    pub(crate) fn program(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.scratch.write(name, text);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
     /// A program inside, to which words are added; none yet when `name` is empty.
     pub(crate) fn run(&self, name: &str) -> Run {
         let words = self.words();

@@ -1,0 +1,47 @@
+//! What a task beside the broker tells it of a login, and asks people through it.
+//!
+//! Must stay true: what belongs to a login that is over reaches nobody.
+
+use super::{Inbox, Input};
+use hop_connect::Alias;
+use hop_model::Secret;
+use tokio::sync::oneshot;
+
+/// One login, as its tasks know it.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    pub(super) alias: Alias,
+    pub(super) generation: u64,
+    pub(super) inbox: Inbox,
+}
+
+/// Where an answer goes; nothing is sent when there is none.
+pub(super) type Answer = oneshot::Sender<Secret>;
+
+impl Errand {
+    /// Asks whoever can be asked; `None` when nobody answers and the login is given up.
+    pub(super) async fn ask(&self, text: String) -> Option<Secret> {
+        let (reply, answer) = oneshot::channel();
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Asked { alias, generation, text, reply }).await;
+        answer.await.ok()
+    }
+
+    /// A line for those who are asked something later, and for the explanation of a failure.
+    pub(super) async fn line(&self, text: String) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Line { alias, generation, text }).await;
+    }
+
+    /// Something to tell those who wait, now.
+    pub(super) async fn progress(&self, text: String) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Progress { alias, generation, text }).await;
+    }
+
+    /// The process that works for this login now.
+    pub(super) async fn runs(&self, pid: Option<u32>) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Runs { alias, generation, pid }).await;
+    }
+}
