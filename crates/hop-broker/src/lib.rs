@@ -9,6 +9,7 @@ pub mod broker;
 pub mod conversation;
 pub mod daemon;
 mod dialogue;
+pub mod ferry;
 pub mod host_settings;
 pub mod prompt;
 pub mod protocol;

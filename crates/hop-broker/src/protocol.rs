@@ -42,6 +42,8 @@ pub enum Request {
         alias: Alias,
         /// What for, for people.
         purpose: String,
+        /// It opens a session there, of which a host takes so many at once.
+        takes_session: bool,
         /// Its user can be asked.
         attended: bool,
         /// As in [`Request::Login`].
@@ -69,7 +71,8 @@ pub enum Request {
         /// The master that did not, as [`Event::Up`] named it.
         master: u32,
     },
-    /// An ssh was refused a session, so the host takes no more than are open without it.
+    /// The session that [`Request::Use`] was granted for was refused: the host takes no more than are open without it.
+    /// The conversation keeps its place in line for another [`Request::Use`].
     Full {
         /// The host.
         alias: Alias,

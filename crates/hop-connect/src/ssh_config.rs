@@ -3,8 +3,11 @@
 //! Must stay true: the user's file gets that one line and loses it again, every other byte stays; a change is shown
 //! before it is made; files are replaced whole, in place of links' targets, with their mode kept.
 
+mod block;
+
+pub use block::{HOST_KEY_ALIAS, Ours, block};
+
 use crate::alias::Alias;
-use crate::socket_directory::SocketDirectory;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -114,15 +117,10 @@ impl SshConfig {
     ///
     /// # Errors
     /// When a file cannot be read or changed safely.
-    pub fn enable(
-        &self,
-        alias: &Alias,
-        hop: &Path,
-        sockets: &SocketDirectory,
-    ) -> Result<Change, SshConfigError> {
+    pub fn enable(&self, alias: &Alias, ours: &Ours<'_>) -> Result<Change, SshConfigError> {
         let before = read(&self.blocks)?;
         let mut blocks = Blocks::parse(before.as_deref().unwrap_or_default());
-        blocks.set(alias, block(alias, hop, sockets)?);
+        blocks.set(alias, block(alias, ours)?);
         let files = vec![
             FileChange { path: self.blocks.clone(), before, after: Some(blocks.text()) },
             self.with_include(true)?,
@@ -165,29 +163,6 @@ impl SshConfig {
         };
         Ok(FileChange { path: self.config.clone(), before, after })
     }
-}
-
-/// The block of a host, as CONTRACTS has it: the literal path of its socket, and a ProxyCommand for when there is none.
-///
-/// # Errors
-/// When a path has a character that has a meaning there.
-pub fn block(alias: &Alias, hop: &Path, sockets: &SocketDirectory) -> Result<String, SshConfigError> {
-    let socket = sockets.control_socket(alias);
-    let (hop, socket) = (plain(hop)?, plain(&socket)?);
-    // The tokens stand in single quotes: what was typed as a user goes through a shell here.
-    Ok(format!(
-        "Match originalhost {alias} exec \"test -x {hop} && {hop} ensure --id {alias} --name '%n' --addr '%h' \
-         --user '%r' --port '%p' --local-user '%u'\"\n    \
-         ControlPath {socket}\n    ControlMaster no\n    ControlPersist no\n    \
-         ProxyCommand {hop} dial {alias} '%n' '%r' '%h' '%p'\n"
-    ))
-}
-
-fn plain(path: &Path) -> Result<&str, SshConfigError> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,~@=".contains(c);
-    path.to_str()
-        .filter(|text| text.starts_with('/') && text.chars().all(is_plain))
-        .ok_or_else(|| SshConfigError::Path { path: path.to_owned() })
 }
 
 /// Whether the Include line is the first that means anything.
@@ -354,6 +329,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket_directory::SocketDirectory;
 
     const OWN: &str = "# mine\nHost *\n    ControlMaster auto\n    ControlPath ~/.ssh/%C\n";
 
@@ -372,22 +348,13 @@ mod tests {
     }
 
     fn enable(config: &SshConfig, name: &str) -> Change {
-        let sockets = SocketDirectory::at("/tmp/hop-1000".into());
-        config.enable(&alias(name), Path::new("/usr/bin/hop"), &sockets).unwrap()
+        try_enable(config, name, "/usr/bin/hop").unwrap()
     }
 
-    #[test]
-    fn the_block_as_it_was_tried() {
-        let sockets = SocketDirectory::of_user(1000);
-        let text = block(&alias("saga"), Path::new("/usr/bin/hop"), &sockets).unwrap();
-        assert_eq!(
-            text,
-            "Match originalhost saga exec \"test -x /usr/bin/hop && /usr/bin/hop ensure --id saga --name '%n' \
-             --addr '%h' --user '%r' --port '%p' --local-user '%u'\"\n    ControlPath /tmp/hop-1000/saga\n    \
-             ControlMaster no\n    ControlPersist no\n    ProxyCommand /usr/bin/hop dial saga '%n' '%r' '%h' '%p'\n"
-        );
-        let odd = block(&alias("saga"), Path::new("/opt/my tools/hop"), &sockets).unwrap_err();
-        assert!(odd.to_string().contains("/opt/my tools/hop"), "{odd}");
+    fn try_enable(config: &SshConfig, name: &str, hop: &str) -> Result<Change, SshConfigError> {
+        let sockets = SocketDirectory::at("/tmp/hop-1000".into());
+        let known_hosts = Path::new("/home/a/.local/state/hop/known_hosts");
+        config.enable(&alias(name), &Ours { hop: Path::new(hop), sockets: &sockets, known_hosts })
     }
 
     #[test]
@@ -454,8 +421,7 @@ mod tests {
     fn what_cannot_be_read_is_never_taken_for_empty() {
         let (home, config) = home(None);
         std::fs::write(home.path().join(".ssh/config"), b"Host \xff\n").unwrap();
-        let sockets = SocketDirectory::of_user(1000);
-        let error = config.enable(&alias("saga"), Path::new("/usr/bin/hop"), &sockets).unwrap_err();
+        let error = try_enable(&config, "saga", "/usr/bin/hop").unwrap_err();
         assert!(error.to_string().contains("it is not UTF-8"), "{error}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -88,6 +88,18 @@ impl Pty {
     /// The master side, while no process runs yet.
     pub fn master(&self) -> &PtyMaster {
         &self.master
+    }
+
+    /// The side of the process, to be handed to one that runs already.
+    pub fn slave(&self) -> BorrowedFd<'_> {
+        self.slave.as_fd()
+    }
+
+    /// From now on bytes pass as they are, in both directions.
+    pub fn make_raw(&self) -> io::Result<()> {
+        let mut termios = tcgetattr(&self.slave)?;
+        termios.make_raw();
+        Ok(tcsetattr(&self.slave, OptionalActions::Now, &termios)?)
     }
 
     /// Gives up our hold on the slave side: from now on the master ends when the processes on it have.

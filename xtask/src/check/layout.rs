@@ -53,6 +53,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("hop-portal", "hop-env"),
     ("hop-env", "hop-connect"),
     ("hop-broker", "hop-connect"),
+    // Terminals and host keys, for clients that cannot use a control socket.
+    ("hop-broker", "hop-endpoint"),
     ("xtask", "hop-e2e"),
     ("xtask", "hop-testkit"),
     ("hop-e2e", "hop-testkit"),

@@ -5,7 +5,7 @@ use super::Broker;
 use super::held::{Rider, seconds};
 use super::login;
 use super::place::{PlaceId, Purpose, Waits};
-use super::room::Turn;
+use super::room::HANDOVER;
 use crate::protocol::{Event, UserStatus};
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
@@ -21,26 +21,40 @@ impl Broker {
             self.places.iter().filter(|(_, place)| place.waits_for(alias)).map(|(id, _)| *id).collect();
         for id in waiting {
             let takes_session = |waits: &Waits| waits.purpose.takes_session();
-            let is_turn = match self.places.get(&id).and_then(|place| place.waits.as_ref()) {
-                Some(waits) if takes_session(waits) => self.turn(alias),
-                _ => Turn::Now,
+            let has_place = match self.places.get(&id).and_then(|place| place.waits.as_ref()) {
+                Some(waits) if takes_session(waits) => self.has_place(alias),
+                _ => true,
             };
-            match is_turn {
-                Turn::Now => self.admit(id, alias, up, was_up),
-                Turn::Probe { most } => {
-                    let (socket, open) = (self.sockets.control_socket(alias), self.sessions(alias));
-                    let probing = login::probing(socket, alias.clone(), open, most, self.inbox.clone());
-                    self.tasks.spawn(probing);
-                }
-                Turn::Wait => self.put_in_line(id, alias),
+            if has_place {
+                self.admit(id, alias, up, was_up);
+            } else {
+                self.put_in_line(id, alias);
             }
         }
         self.count_users(alias);
     }
 
-    pub(super) fn turn(&mut self, alias: &Alias) -> Turn {
+    fn has_place(&self, alias: &Alias) -> bool {
+        self.held.get(alias).is_none_or(|held| held.room.has_place(self.sessions(alias)))
+    }
+
+    /// The first in line goes and sees whether there is room after all.
+    pub(super) fn pause_ended(&mut self, alias: &Alias) {
         let open = self.sessions(alias);
-        self.held.get_mut(alias).map_or(Turn::Now, |held| held.room.turn(open))
+        let Some(held) = self.held.get_mut(alias) else { return };
+        let Connection::Up(up) = held.connection else {
+            held.room.end_pause(0);
+            return;
+        };
+        if held.room.end_pause(open) {
+            let line = self.places.iter().filter(|(_, place)| place.waits_for(alias));
+            // Who is refused in a program of ours tries again without a word.
+            let first = line.clone().find(|(_, place)| place.is_quiet()).or_else(|| line.clone().next());
+            if let Some(id) = first.map(|(id, _)| *id) {
+                self.admit(id, alias, up, true);
+            }
+        }
+        self.up(alias, true);
     }
 
     pub(super) fn admit(&mut self, id: PlaceId, alias: &Alias, up: connection::Up, was_up: bool) {
@@ -57,7 +71,10 @@ impl Broker {
         let has_session = waits.purpose.takes_session();
         match waits.purpose {
             Purpose::Login => {}
-            Purpose::Use(what) => place.uses = Some((alias.clone(), UserStatus { what, pid: place.pid })),
+            Purpose::Use { what, takes_session } => {
+                place.has_session = takes_session;
+                place.uses = Some((alias.clone(), UserStatus { what, pid: place.pid }));
+            }
             Purpose::Ride { pid, started_by, .. } => {
                 held.passengers.insert(pid, Rider { what: started_by, has_session });
                 self.tasks.spawn(login::riding(alias.clone(), pid, self.inbox.clone()));
@@ -66,34 +83,60 @@ impl Broker {
     }
 
     pub(super) fn put_in_line(&mut self, id: PlaceId, alias: &Alias) {
-        let users = self.users(alias);
+        let users = self.users(alias, true);
         let names: Vec<_> = users.iter().map(|user| format!("{} ({})", user.what, user.pid)).collect();
-        let text = format!("{alias} takes no more sessions at once; waiting for one of {}", names.join(", "));
-        let Some(place) = self.places.get_mut(&id) else { return };
-        if let Some(waits) = place.waits.as_mut().filter(|waits| !waits.is_in_line) {
+        let whose = if names.is_empty() { "somebody else".to_owned() } else { names.join(", ") };
+        let text = format!("{alias} takes no more sessions at once; waiting for one of {whose}");
+        if let Some(place) = self.places.get_mut(&id)
+            && let Some(waits) = place.waits.as_mut().filter(|waits| !waits.is_in_line)
+        {
             waits.is_in_line = true;
             place.tell(Event::InLine { text });
         }
+        if let Some(pause) = self.held.get_mut(alias).and_then(|held| held.room.begin_pause()) {
+            self.tasks.spawn(login::pausing(alias.clone(), pause, self.inbox.clone()));
+        }
     }
 
-    /// Who uses it.
-    pub(super) fn users(&self, alias: &Alias) -> Vec<UserStatus> {
+    /// A session was refused, or is opened by another process in place of the one that was let through.
+    pub(super) fn refused(&mut self, alias: &Alias) {
+        let open = self.sessions(alias);
+        if let Some(held) = self.held.get_mut(alias) {
+            held.room.is_full(open);
+        }
+    }
+
+    /// An ssh that was let through has been refused if it is now served by a process of ours.
+    pub(super) fn is_served_instead(&mut self, alias: &Alias, by: u32) {
+        let Some(held) = self.held.get_mut(alias) else { return };
+        let is_ours = |rider: u32| by != std::process::id() && hop_connect::parent::is_ancestor(rider, by);
+        let rider = held.passengers.iter_mut().find(|(pid, rider)| rider.has_session && is_ours(**pid));
+        if let Some((_, rider)) = rider {
+            rider.has_session = false;
+            self.refused(alias);
+        }
+    }
+
+    /// Who uses it, all or those only that have a session.
+    pub(super) fn users(&self, alias: &Alias, by_session: bool) -> Vec<UserStatus> {
         let riders = self.held.get(alias).into_iter().flat_map(|held| &held.passengers);
-        let riders = riders.map(|(pid, rider)| UserStatus { what: rider.what.clone(), pid: *pid });
-        let own = self.places.values().filter_map(|place| place.uses.as_ref());
+        let riders = riders
+            .filter(|(_, rider)| rider.has_session || !by_session)
+            .map(|(pid, rider)| UserStatus { what: rider.what.clone(), pid: *pid });
+        let own = self.places.values().filter(|place| place.has_session || !by_session);
+        let own = own.filter_map(|place| place.uses.as_ref());
         riders.chain(own.filter(|(used, _)| used == alias).map(|(_, user)| user.clone())).collect()
     }
 
     /// How many sessions are open that we know of.
     pub(super) fn sessions(&self, alias: &Alias) -> usize {
-        let own = self.places.values().filter(|place| place.uses_host(alias)).count();
+        let own = self.places.values().filter(|place| place.has_session && place.uses_host(alias)).count();
         let riders = self.held.get(alias).into_iter().flat_map(|held| held.passengers.values());
-        let settling = self.held.get(alias).map_or(0, |held| held.settling);
-        own + settling + riders.filter(|rider| rider.has_session).count()
+        own + riders.filter(|rider| rider.has_session).count()
     }
 
     pub(super) fn count_users(&mut self, alias: &Alias) {
-        let users = self.users(alias).len();
+        let users = self.users(alias, false).len();
         self.event(alias, connection::Event::Users(users));
     }
 
@@ -101,7 +144,7 @@ impl Broker {
         let Some(gone) = self.places.remove(&place) else { return };
         self.askpass_left(place);
         if let Some((alias, _)) = gone.uses {
-            self.user_left(&alias, true);
+            self.user_left(&alias, gone.has_session);
         }
     }
 
@@ -110,9 +153,8 @@ impl Broker {
         let somebody_waits = self.places.values().any(|place| place.waits_for(alias));
         match self.held.get_mut(alias) {
             Some(held) if had_session && somebody_waits => {
-                held.settling += 1;
                 held.room.ended();
-                self.tasks.spawn(login::settling(alias.clone(), self.inbox.clone()));
+                self.tasks.spawn(login::pausing(alias.clone(), HANDOVER, self.inbox.clone()));
             }
             _ => self.up(alias, true),
         }

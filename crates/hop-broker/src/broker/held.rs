@@ -43,8 +43,6 @@ pub(super) struct Held {
     pub(super) passengers: BTreeMap<u32, Rider>,
     /// What is known of how many sessions it takes at once.
     pub(super) room: Room,
-    /// Sessions that have ended and may not have made room yet.
-    pub(super) settling: usize,
 }
 
 /// A passenger.
@@ -71,7 +69,6 @@ impl Held {
             is_leaving: false,
             passengers: BTreeMap::new(),
             room: Room::default(),
-            settling: 0,
         }
     }
 

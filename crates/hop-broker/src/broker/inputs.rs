@@ -49,18 +49,7 @@ impl Broker {
                     held.attempt.heard(text);
                 }
             }
-            Input::Probed { alias, open, free } => {
-                if let Some(held) = self.held.get_mut(&alias) {
-                    held.room.found(open, free);
-                }
-                self.up(&alias, true);
-            }
-            Input::Settled { alias } => {
-                if let Some(held) = self.held.get_mut(&alias) {
-                    held.settling = held.settling.saturating_sub(1);
-                }
-                self.up(&alias, true);
-            }
+            Input::PauseEnded { alias } => self.pause_ended(&alias),
             Input::PassengerLeft { alias, pid } => {
                 let gone = self.held.get_mut(&alias).and_then(|held| held.passengers.remove(&pid));
                 self.user_left(&alias, gone.is_some_and(|rider| rider.has_session));

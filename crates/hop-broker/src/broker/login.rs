@@ -2,24 +2,21 @@
 
 use super::errand::Errand;
 use super::preparing::Preparation;
-use super::room::{CLOSING, OPENING};
 use super::{Inbox, Input};
 use crate::host_settings::{HostSettings, HostSettingsError, HostSettingsFiles};
 use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::master::{Plan, Started};
-use hop_connect::mux::message::NewSession;
-use hop_connect::mux::{MuxClient, MuxError};
 use hop_connect::resolve::{Given, ResolveError, Resolved, Ssh, resolve};
 use hop_connect::watch::ProcessEnd;
-use std::os::fd::AsFd;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Lines of standard error on their way.
 const LINES: usize = 64;
 /// How long the end of a master waits for the end of its standard error.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a host means, by ssh's configuration and by ours.
 #[derive(Debug)]
@@ -123,52 +120,10 @@ pub(super) async fn riding(alias: Alias, pid: u32, inbox: Inbox) {
     let _ = inbox.send(Input::PassengerLeft { alias, pid }).await;
 }
 
-/// Opens sessions that do nothing, to see for how many more there is room, `most` at most.
-pub(super) async fn probing(
-    socket: std::path::PathBuf,
-    alias: Alias,
-    open: usize,
-    most: usize,
-    inbox: Inbox,
-) {
-    // Those who were let through have opened their sessions by then.
-    tokio::time::sleep(OPENING).await;
-    let probe = tokio::task::spawn_blocking(move || probe(&socket, most)).await;
-    let free = probe.ok().and_then(Result::ok);
-    tokio::time::sleep(CLOSING).await;
-    let _ = inbox.send(Input::Probed { alias, open, free }).await;
-}
-
-/// So many were open at once, beside those of others.
-fn probe(socket: &std::path::Path, most: usize) -> Result<usize, MuxError> {
-    let null = std::fs::File::options().write(true).open("/dev/null").map_err(MuxError::Io)?;
-    // A server of files waits for its first request, and goes when they are closed. Nothing is ever written.
-    let (reader, _writer) = std::io::pipe().map_err(MuxError::Io)?;
-    let session = NewSession {
-        tty: false,
-        x11: false,
-        agent: false,
-        subsystem: true,
-        terminal: String::new(),
-        command: "sftp".to_owned(),
-        environment: Vec::new(),
-    };
-    let streams = [reader.as_fd(), null.as_fd(), null.as_fd()];
-    let mut held = Vec::new();
-    while held.len() < most {
-        match MuxClient::connect(socket)?.open_session(&session, streams) {
-            Ok(opened) => held.push(opened),
-            Err(MuxError::Refused { .. }) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(held.len())
-}
-
-/// Waits until a session that ended has made room.
-pub(super) async fn settling(alias: Alias, inbox: Inbox) {
-    tokio::time::sleep(CLOSING).await;
-    let _ = inbox.send(Input::Settled { alias }).await;
+/// Waits before the next in line is let through.
+pub(super) async fn pausing(alias: Alias, pause: Duration, inbox: Inbox) {
+    tokio::time::sleep(pause).await;
+    let _ = inbox.send(Input::PauseEnded { alias }).await;
 }
 
 /// What the broker asks of a master.

@@ -92,8 +92,7 @@ enum Input {
     MasterEnded { alias: Alias, generation: u64, failure: Option<Failure> },
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
-    Probed { alias: Alias, open: usize, free: Option<usize> },
-    Settled { alias: Alias },
+    PauseEnded { alias: Alias },
 }
 
 type Inbox = mpsc::Sender<Input>;

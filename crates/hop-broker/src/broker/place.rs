@@ -19,6 +19,8 @@ pub(super) struct Place {
     pub(super) waits: Option<Waits>,
     /// It uses a connection for as long as it talks.
     pub(super) uses: Option<(Alias, UserStatus)>,
+    /// It does so by a session there.
+    pub(super) has_session: bool,
     /// A person is there and answers what concerns their own logins.
     pub(super) is_attended: bool,
     /// A person is there for all questions.
@@ -46,7 +48,12 @@ pub(super) enum Purpose {
     /// A person logs in.
     Login,
     /// A program of ours uses it.
-    Use(String),
+    Use {
+        /// What for, for people.
+        what: String,
+        /// It will open a session.
+        takes_session: bool,
+    },
     /// An ssh rides on it.
     Ride { passenger: Box<Passenger>, pid: u32, started_by: String },
 }
@@ -56,7 +63,7 @@ impl Purpose {
     pub(super) fn takes_session(&self) -> bool {
         match self {
             Self::Login => false,
-            Self::Use(_) => true,
+            Self::Use { takes_session, .. } => *takes_session,
             Self::Ride { passenger, .. } => passenger.takes_session(),
         }
     }
@@ -69,6 +76,7 @@ impl Place {
             pid,
             waits: None,
             uses: None,
+            has_session: false,
             is_attended: false,
             attends: false,
             watches: false,
@@ -84,6 +92,11 @@ impl Place {
 
     pub(super) fn uses_host(&self, alias: &Alias) -> bool {
         self.uses.as_ref().is_some_and(|(used, _)| used == alias)
+    }
+
+    /// It waits for a session, and a refusal of it is seen by nobody.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waits.as_ref().is_some_and(|waits| matches!(waits.purpose, Purpose::Use { .. }))
     }
 
     pub(super) fn waits_for(&self, alias: &Alias) -> bool {

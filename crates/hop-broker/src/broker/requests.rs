@@ -32,10 +32,12 @@ impl Broker {
                 self.set_environment(&alias, environment);
                 self.wait(place, &alias, Purpose::Login);
             }
-            Request::Use { alias, purpose, attended, environment } => {
+            Request::Use { alias, purpose, takes_session, attended, environment } => {
                 asking.is_attended = attended;
+                let by = asking.pid;
+                self.is_served_instead(&alias, by);
                 self.set_environment(&alias, environment);
-                self.wait(place, &alias, Purpose::Use(purpose));
+                self.wait(place, &alias, Purpose::Use { what: purpose, takes_session });
             }
             Request::Ensure { alias, passenger, pid, started_by, attended, environment } => {
                 asking.is_attended = attended;
@@ -62,9 +64,9 @@ impl Broker {
                 self.answer(place, Event::Done);
             }
             Request::Full { alias } => {
-                let open = self.sessions(&alias).saturating_sub(1);
-                if let Some(held) = self.held.get_mut(&alias) {
-                    held.room.is_full(open);
+                if asking.uses_host(&alias) {
+                    asking.uses = None;
+                    self.refused(&alias);
                 }
                 self.answer(place, Event::Done);
             }

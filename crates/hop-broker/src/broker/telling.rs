@@ -10,7 +10,7 @@ impl Broker {
             let waiting = self.places.values().filter(|place| place.waits_for(alias)).count();
             let asks =
                 self.desk.open().find(|open| open.alias == *alias).map(|open| open.class.name().to_owned());
-            held.status(&self.sockets, self.users(alias), waiting, asks)
+            held.status(&self.sockets, self.users(alias, false), waiting, asks)
         });
         Status { connections: connections.collect() }
     }

@@ -3,6 +3,7 @@
 //! Must stay true: nothing here waits longer than it was told to. A master that was stopped (SIGSTOP), or whose machine
 //! sleeps, still has its socket; connecting to it and writing to it may block for ever, so neither does.
 
+use super::forward::Forward;
 use super::message::{Decoder, FromMaster, MalformedMessage, NewSession, ToMaster, VERSION};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
@@ -68,7 +69,7 @@ pub struct MuxClient {
     next_request: u32,
 }
 
-/// A session that runs; dropping it closes it.
+/// A session or connection that runs; dropping it closes it.
 #[derive(Debug)]
 pub struct OpenSession {
     client: MuxClient,
@@ -158,8 +159,27 @@ impl MuxClient {
     ) -> Result<OpenSession, MuxError> {
         let request = self.request();
         self.send(&ToMaster::NewSession { request, session: session.clone() })?;
+        self.opened(request, &descriptors)
+    }
+
+    /// Opens a connection from the host to an address, on these descriptors: what goes there, and what comes back.
+    ///
+    /// # Errors
+    /// [`MuxError::Refused`] when the host does not connect, or does not forward.
+    pub fn open_connection(
+        mut self,
+        host: &str,
+        port: u32,
+        descriptors: [BorrowedFd<'_>; 2],
+    ) -> Result<OpenSession, MuxError> {
+        let request = self.request();
+        self.send(&ToMaster::NewStdioForward { request, host: host.to_owned(), port })?;
+        self.opened(request, &descriptors)
+    }
+
+    fn opened(mut self, request: u32, descriptors: &[BorrowedFd<'_>]) -> Result<OpenSession, MuxError> {
         for descriptor in descriptors {
-            self.pass(descriptor)?;
+            self.pass(*descriptor)?;
         }
         self.stream.set_read_timeout(Some(OPENING)).map_err(MuxError::Io)?;
         match self.receive()? {
@@ -171,8 +191,38 @@ impl MuxClient {
             FromMaster::Failure { reason, .. } | FromMaster::PermissionDenied { reason, .. } => {
                 Err(MuxError::Refused { reason })
             }
-            other => Err(unexpected("a new session", other)),
+            other => Err(unexpected("a new session or connection", other)),
         }
+    }
+
+    /// Opens a forwarding; it stays until it is closed or the master ends. The port that the host chose, if it did.
+    ///
+    /// # Errors
+    /// [`MuxError::Refused`] when it cannot be listened there, or the host does not forward.
+    pub fn open_forward(&mut self, forward: &Forward) -> Result<Option<u16>, MuxError> {
+        let request = self.request();
+        self.send(&ToMaster::OpenForward { request, forward: forward.clone() })?;
+        self.stream.set_read_timeout(Some(OPENING)).map_err(MuxError::Io)?;
+        match self.receive()? {
+            FromMaster::Ok { request: answered } if answered == request => Ok(None),
+            FromMaster::RemotePort { request: answered, port } if answered == request => {
+                Ok(u16::try_from(port).ok())
+            }
+            FromMaster::Failure { reason, .. } | FromMaster::PermissionDenied { reason, .. } => {
+                Err(MuxError::Refused { reason })
+            }
+            other => Err(unexpected("a forwarding", other)),
+        }
+    }
+
+    /// Closes a forwarding that was opened by the same value.
+    ///
+    /// # Errors
+    /// When there is none, or the master does not answer.
+    pub fn close_forward(&mut self, forward: &Forward) -> Result<(), MuxError> {
+        let request = self.request();
+        self.send(&ToMaster::CloseForward { request, forward: forward.clone() })?;
+        self.acknowledged(request, "close a forwarding")
     }
 
     fn acknowledged(&mut self, request: u32, asked: &'static str) -> Result<(), MuxError> {
@@ -223,6 +273,37 @@ impl MuxClient {
 }
 
 impl OpenSession {
+    /// Waits for its end without holding a thread. `on_no_terminal` as for [`Self::wait`].
+    ///
+    /// # Errors
+    /// When the master says what is no message.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the session is closed.
+    pub async fn ended(self, mut on_no_terminal: impl FnMut()) -> Result<Ended, MuxError> {
+        let MuxClient { stream, mut decoder, .. } = self.client;
+        stream.set_nonblocking(true).map_err(MuxError::Io)?;
+        let stream = tokio::net::UnixStream::from_std(stream).map_err(MuxError::Io)?;
+        let mut status = Ended::WithoutStatus;
+        let mut bytes = [0; 1024];
+        loop {
+            while let Some(message) = decoder.next()? {
+                match said(self.session, message)? {
+                    Said::Ended(code) => status = Ended::Exit(code),
+                    Said::NoTerminal => on_no_terminal(),
+                }
+            }
+            stream.readable().await.map_err(MuxError::Io)?;
+            match stream.try_read(&mut bytes) {
+                Ok(0) => return Ok(status),
+                Ok(count) => decoder.push(bytes.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(status),
+                Err(error) => return Err(MuxError::Io(error)),
+            }
+        }
+    }
+
     /// Waits for its end. `on_no_terminal` is called when the server gave none although one was asked for.
     ///
     /// # Errors
@@ -231,12 +312,11 @@ impl OpenSession {
         let mut status = Ended::WithoutStatus;
         loop {
             match self.client.receive() {
-                Ok(FromMaster::ExitMessage { session, status: code }) if session == self.session => {
-                    // Output may still be on its way; the master closes when all of it is written.
-                    status = Ended::Exit(code);
-                }
-                Ok(FromMaster::TtyAllocFail { session }) if session == self.session => on_no_terminal(),
-                Ok(other) => return Err(unexpected("waiting for the end of a session", other)),
+                // Output may still be on its way; the master closes when all of it is written.
+                Ok(message) => match said(self.session, message)? {
+                    Said::Ended(code) => status = Ended::Exit(code),
+                    Said::NoTerminal => on_no_terminal(),
+                },
                 Err(MuxError::Closed) => return Ok(status),
                 Err(MuxError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Ok(status);
@@ -244,6 +324,34 @@ impl OpenSession {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// What a master says of a session that runs.
+enum Said {
+    Ended(u32),
+    NoTerminal,
+}
+
+fn said(running: u32, message: FromMaster) -> Result<Said, MuxError> {
+    match message {
+        FromMaster::ExitMessage { session, status } if session == running => Ok(Said::Ended(status)),
+        FromMaster::TtyAllocFail { session } if session == running => Ok(Said::NoTerminal),
+        other => Err(unexpected("waiting for the end of a session", other)),
+    }
+}
+
+impl MuxError {
+    /// The server takes no more sessions (its MaxSessions), in the master's words.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Refused { reason } if reason.contains("refused by peer"))
+    }
+
+    /// The master is gone, or as good as gone.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self, Self::Silent | Self::Absent { .. } | Self::Closed)
     }
 }
 
@@ -271,66 +379,4 @@ fn connect_without_waiting(path: &Path) -> io::Result<UnixStream> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixListener;
-    use std::time::Instant;
-
-    /// A master that answers each read with the next of these.
-    fn master(answers: Vec<FromMaster>) -> (tempfile::TempDir, std::path::PathBuf) {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("s");
-        let listener = UnixListener::bind(&path).unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            for answer in answers {
-                assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
-                stream.write_all(&answer.encode()).unwrap();
-            }
-            // Stays open until the client has gone.
-            while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
-        });
-        (scratch, path)
-    }
-
-    #[test]
-    fn a_living_master_tells_its_process() {
-        let (_scratch, path) =
-            master(vec![FromMaster::Hello { version: 4 }, FromMaster::Alive { request: 1, pid: 77 }]);
-        assert_eq!(MuxClient::connect(&path).unwrap().alive_check().unwrap(), 77);
-    }
-
-    #[test]
-    fn another_version_and_another_answer_are_said() {
-        let (_scratch, path) = master(vec![FromMaster::Hello { version: 9 }]);
-        assert!(matches!(MuxClient::connect(&path), Err(MuxError::Version(9))));
-        let (_scratch, path) = master(vec![FromMaster::Hello { version: 4 }, FromMaster::Ok { request: 1 }]);
-        let error = MuxClient::connect(&path).unwrap().alive_check().unwrap_err().to_string();
-        assert_eq!(error, "the connection answered Ok { request: 1 } to an alive check");
-    }
-
-    #[test]
-    fn silence_ends_after_its_limit_and_absence_at_once() {
-        let (_scratch, path) = master(vec![]);
-        let before = Instant::now();
-        assert!(matches!(MuxClient::connect(&path), Err(MuxError::Silent)));
-        assert!(before.elapsed() < LIMIT * 3);
-        let gone = path.with_file_name("gone");
-        assert!(matches!(MuxClient::connect(&gone), Err(MuxError::Absent { .. })));
-    }
-
-    #[test]
-    fn a_full_queue_is_silence_not_waiting() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("s");
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .unwrap();
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
-        rustix::net::listen(&socket, 0).unwrap();
-        let _first = UnixStream::connect(&path).unwrap();
-        let before = Instant::now();
-        assert!(matches!(MuxClient::connect(&path), Err(MuxError::Silent)));
-        assert!(before.elapsed() < LIMIT * 3);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! Must stay true: no input makes it panic or keep more than [`LONGEST`] bytes. Numbers and layouts are those of
 //! PROTOCOL.mux; its sections are named at the messages.
 
+use super::forward::{End, Forward};
 use std::ops::ControlFlow;
 
 /// The only version that is spoken (section 1).
@@ -17,6 +18,8 @@ mod number {
     pub(super) const NEW_SESSION: u32 = 0x1000_0002;
     pub(super) const ALIVE_CHECK: u32 = 0x1000_0004;
     pub(super) const TERMINATE: u32 = 0x1000_0005;
+    pub(super) const OPEN_FORWARD: u32 = 0x1000_0006;
+    pub(super) const CLOSE_FORWARD: u32 = 0x1000_0007;
     pub(super) const NEW_STDIO_FORWARD: u32 = 0x1000_0008;
     pub(super) const STOP_LISTENING: u32 = 0x1000_0009;
     pub(super) const OK: u32 = 0x8000_0001;
@@ -62,6 +65,10 @@ pub enum ToMaster {
     AliveCheck { request: u32 },
     /// Section 5.
     Terminate { request: u32 },
+    /// Section 6.
+    OpenForward { request: u32, forward: Forward },
+    /// Section 7.
+    CloseForward { request: u32, forward: Forward },
     /// Section 8.
     StopListening { request: u32 },
 }
@@ -131,6 +138,14 @@ impl ToMaster {
             }
             Self::AliveCheck { request } => out.numbers(&[number::ALIVE_CHECK, *request]),
             Self::Terminate { request } => out.numbers(&[number::TERMINATE, *request]),
+            Self::OpenForward { request, forward } => {
+                out.numbers(&[number::OPEN_FORWARD, *request]);
+                out.forward(forward);
+            }
+            Self::CloseForward { request, forward } => {
+                out.numbers(&[number::CLOSE_FORWARD, *request]);
+                out.forward(forward);
+            }
             Self::StopListening { request } => out.numbers(&[number::STOP_LISTENING, *request]),
         }
         out.finish()
@@ -241,6 +256,15 @@ impl Writer {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    fn forward(&mut self, forward: &Forward) {
+        self.numbers(&[forward.direction.number()]);
+        let connect = forward.connect.as_ref().map_or(("", 0), End::on_wire);
+        for (host, port) in [forward.listen.on_wire(), connect] {
+            self.string(host);
+            self.numbers(&[port]);
+        }
+    }
+
     fn finish(mut self) -> Vec<u8> {
         let length = u32::try_from(self.0.len() - 4).unwrap_or(u32::MAX);
         if let Some(start) = self.0.first_chunk_mut::<4>() {
@@ -266,6 +290,7 @@ fn read_text(bytes: &mut &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forward::Direction;
     use super::*;
     use proptest::prelude::*;
 
@@ -317,6 +342,15 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&[0x7f, 0xff, 0xff, 0xff]);
         assert_eq!(decoder.next(), Err(MalformedMessage::TooLong(0x7fff_ffff)));
+    }
+
+    #[test]
+    fn a_forwarding_as_openssh_writes_it() {
+        let forward = Forward::parse(Direction::Remote, "80:/x").unwrap();
+        let bytes = ToMaster::OpenForward { request: 7, forward }.encode();
+        let mut wanted = vec![0, 0, 0, 30, 0x10, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 2];
+        wanted.extend(b"\0\0\0\0\0\0\0\x50\0\0\0\x02/x\xff\xff\xff\xfe");
+        assert_eq!(bytes, wanted);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`message`] is the codec, without I/O; [`client`] speaks it over a Unix socket.
 
 pub mod client;
+pub mod forward;
 pub mod message;
 
 pub use client::{MuxClient, MuxError};

@@ -1,12 +1,14 @@
 //! User authentication (RFC 4252), both sides, sans-IO.
 
 mod client;
+mod known;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod script;
 mod server;
 mod signed;
 
 pub use client::{ClientAuth, ClientStep, InfoRequest, Offer};
+pub use known::{KnownClient, KnownStep};
 pub(crate) use server::banner;
 pub use server::{KeyQuery, Question, ServerAuth, ServerStep, VerifiedKey};
 pub use signed::SessionBinding;

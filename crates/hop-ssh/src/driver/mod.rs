@@ -7,6 +7,7 @@
 mod bare;
 mod channel;
 mod connection;
+mod known;
 mod login;
 mod pump;
 mod relay;
@@ -16,6 +17,7 @@ mod wire;
 pub use bare::{BareServer, give_word};
 pub use channel::{Channel, ChannelReader, ChannelRequests, ChannelWriter, IncomingChannelRequest};
 pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, IncomingOpen, OpenError};
+pub use known::serve_known;
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};
 pub use pump::{Driver, Traffic};
 pub use relay::{RelayDriver, RelayMeter};

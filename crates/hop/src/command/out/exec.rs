@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 /// What ssh(1) exits with when it was ssh that failed.
 const OURS: u8 = 255;
-/// Dead connections are replaced, refused sessions wait in line again; but not for ever.
-const TRIES: usize = 10;
+/// Dead connections are replaced, but not for ever.
+const REPLACEMENTS: usize = 3;
 
 pub(crate) fn run(arguments: &out::Exec) -> ExitCode {
     match execute(arguments) {
@@ -46,40 +46,39 @@ fn execute(arguments: &out::Exec) -> Result<u8, CommandError> {
 
 fn open(arguments: &out::Exec) -> Result<(Place, OpenSession), CommandError> {
     let host = &arguments.host;
-    let mut tries = 1;
+    let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
+    let mut replacements = 0;
     loop {
-        let (mut place, ready) = admitted(arguments)?;
-        let error = match open_once(arguments, &ready) {
+        let ready = admitted(arguments, &mut place)?;
+        let request = match open_once(arguments, &ready) {
             Ok(opened) => return Ok((place, opened)),
-            Err(error) => error,
-        };
-        let is_full = is_full(&error);
-        let request = match &error {
-            _ if tries == TRIES => return Err(not_opened(host, &error)),
-            MuxError::Silent | MuxError::Absent { .. } | MuxError::Closed => {
+            // The broker says when it is worth another attempt.
+            Err(error) if error.is_full() => Request::Full { alias: host.clone() },
+            Err(error) if error.is_dead() && replacements < REPLACEMENTS => {
+                replacements += 1;
                 Request::Silent { alias: host.clone(), master: ready.master }
             }
-            _ if is_full => Request::Full { alias: host.clone() },
-            _ => return Err(not_opened(host, &error)),
+            Err(error) => {
+                let message = format!("cannot open a session on {host}: {error}");
+                return Err(CommandError::new(ErrorKind::Unavailable, message));
+            }
         };
         place.send(&request)?;
         // When it has been heard, the next try finds what came of it.
         place.next()?;
-        tries += 1;
     }
 }
 
-fn admitted(arguments: &out::Exec) -> Result<(Place, Ready), CommandError> {
-    let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
+fn admitted(arguments: &out::Exec, place: &mut Place) -> Result<Ready, CommandError> {
     let program = arguments.command.first().map(String::as_str).unwrap_or_default();
     place.send(&Request::Use {
         alias: arguments.host.clone(),
         purpose: format!("hop exec {program}"),
+        takes_session: true,
         attended: place.terminal.is_some(),
         environment: broker::environment(),
     })?;
-    let ready = login::wait(&mut place)?;
-    Ok((place, ready))
+    login::wait(place)
 }
 
 fn open_once(arguments: &out::Exec, ready: &Ready) -> Result<OpenSession, MuxError> {
@@ -88,20 +87,6 @@ fn open_once(arguments: &out::Exec, ready: &Ready) -> Result<OpenSession, MuxErr
     let session = remote.session(&ready.resolved, std::env::vars());
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     MuxClient::connect(&ready.socket)?.open_session(&session, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
-}
-
-/// The server's MaxSessions, in the master's words.
-fn is_full(error: &MuxError) -> bool {
-    matches!(error, MuxError::Refused { reason } if reason.contains("refused by peer"))
-}
-
-fn not_opened(host: &hop_connect::Alias, error: &MuxError) -> CommandError {
-    let message = format!("cannot open a session on {host}: {error}");
-    if is_full(error) {
-        return CommandError::new(ErrorKind::Later, message)
-            .hint("the host takes no more sessions at once (MaxSessions); hop status shows who has them");
-    }
-    CommandError::new(ErrorKind::Unavailable, message)
 }
 
 /// A terminal that passes everything on, until it is dropped.

@@ -4,7 +4,8 @@ use super::broker;
 use crate::cli::out::{SshConfig as Arguments, SshConfigAction, SshConfigChange};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use hop_connect::ssh_config::{self, Change, SshConfig};
+use hop_broker::ferry::StateDirectory;
+use hop_connect::ssh_config::{self, Change, Ours, SshConfig, SshConfigError};
 use hop_endpoint::account::{Account, AccountHints};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -13,8 +14,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = SshConfig::of_home(&home());
     match &arguments.action {
         SshConfigAction::Enable(wanted) => {
-            let change =
-                config.enable(&wanted.host, &program()?, &broker::sockets()).or_fail(ErrorKind::Config)?;
+            let change = with_ours(|ours| config.enable(&wanted.host, ours))?;
             if make(&change, wanted)? {
                 let host = &wanted.host;
                 output::note(&format!(
@@ -31,8 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             Ok(())
         }
         SshConfigAction::Show(wanted) => {
-            let block = ssh_config::block(&wanted.host, &program()?, &broker::sockets())
-                .or_fail(ErrorKind::Config)?;
+            let block = with_ours(|ours| ssh_config::block(&wanted.host, ours))?;
             output::line(block.trim_end());
             Ok(())
         }
@@ -70,6 +69,16 @@ fn make(change: &Change, wanted: &SshConfigChange) -> Result<bool, CommandError>
 pub(crate) fn home() -> PathBuf {
     let hints = AccountHints { home: std::env::var_os("HOME").map(PathBuf::from), ..AccountHints::default() };
     Account::current(&hints).home
+}
+
+/// Where this user's broker keeps what outlives it.
+pub(crate) fn state() -> StateDirectory {
+    StateDirectory::of_home(&home())
+}
+
+fn with_ours<T>(work_out: impl FnOnce(&Ours<'_>) -> Result<T, SshConfigError>) -> Result<T, CommandError> {
+    let (hop, sockets, known_hosts) = (program()?, broker::sockets(), state().known_hosts());
+    work_out(&Ours { hop: &hop, sockets: &sockets, known_hosts: &known_hosts }).or_fail(ErrorKind::Config)
 }
 
 fn program() -> Result<PathBuf, CommandError> {

@@ -143,6 +143,13 @@ impl Machine {
             .success();
     }
 
+    /// Adds to its `~/.ssh/config`.
+    pub(crate) fn add_host(&self, text: &str) {
+        let path = self.home(".ssh/config");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, config + text).unwrap();
+    }
+
     fn log(&self, port: u16) -> PathBuf {
         self.scratch.join(format!("sshd-{port}.log"))
     }

@@ -76,48 +76,6 @@ fn looking_starts_nothing() {
 }
 
 #[test]
-fn more_sessions_than_the_host_takes_wait_in_line() {
-    let machine = Machine::new();
-    machine.sshd(2204, "/usr/sbin/sshd", &["UsePAM=no", "MaxSessions=4"]);
-    let config = std::fs::read_to_string(machine.home(".ssh/config")).unwrap();
-    std::fs::write(
-        machine.home(".ssh/config"),
-        config + "Host four\n    HostName 127.0.0.1\n    Port 2204\n",
-    )
-    .unwrap();
-    for (host, port) in [("single", 2203), ("four", 2204)] {
-        let _ = machine.hop(&["ssh-config", "enable", host, "--yes"]).success();
-        let _ = machine.hop(&["login", host]).success();
-        let all = machine
-            .shell(&format!(
-                "for i in $(seq 20); do (ssh {host} 'echo in; sleep 0.1; echo out' || echo FAILED) & done; \
-                 for i in $(seq 5); do hop exec {host} -- echo exec & done; wait"
-            ))
-            .success();
-        let count = |word: &str| all.stdout().lines().filter(|line| *line == word).count();
-        assert_eq!((count("in"), count("out"), count("exec"), count("FAILED")), (20, 20, 5, 0), "{all}");
-        assert!(all.stderr().contains("takes no more sessions at once; waiting for one of"), "{all}");
-        assert_eq!(machine.accepted(port), 1, "nobody logged in by itself");
-    }
-}
-
-#[test]
-fn a_session_taken_behind_our_back_is_named() {
-    let machine = Machine::new();
-    let _ = machine.hop(&["ssh-config", "enable", "single", "--yes"]).success();
-    let _ = machine.hop(&["login", "single"]).success();
-    let second = machine
-        .shell(
-            "cd ~; mkfifo go; ssh -S $HOP_SOCKET_DIR/single single 'echo started; read line < go' > said & \
-             until grep -q started said 2>/dev/null; do :; done; ssh single true; code=$?; echo > go; wait; exit $code",
-        )
-        .status(255);
-    assert!(second.stderr().contains("single takes no more sessions at once"), "{second}");
-    assert_eq!(machine.accepted(2203), 1, "it did not log in by itself");
-    let _ = machine.shell("ssh single true").success();
-}
-
-#[test]
 fn sockets_lie_where_only_their_user_gets() {
     let machine = Machine::new();
     let _ = machine.hop(&["login", "plain"]).success();
