@@ -54,6 +54,20 @@ pub(crate) fn clock(process: u32) -> Result<f64, Error> {
     Ok(time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9)
 }
 
+/// Processor time of a tree below a process so far, in seconds, with the children that each has waited for; those in ticks
+/// of some 10 ms.
+pub(crate) fn clock_below(root: u32) -> Result<f64, Error> {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    let ticks = ticks.ok_or(Error::Unexpected("no length of a tick"))? as f64;
+    let mut sum = 0.0;
+    for process in descendants(root)? {
+        // A process may end between the listing and this; then its time is its parent's.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
+        sum += clock(process).unwrap_or_default() + waited_for(&stat).unwrap_or_default() as f64 / ticks;
+    }
+    Ok(sum)
+}
+
 /// Sends a process a signal.
 pub(crate) fn signal(process: u32, signal: rustix::process::Signal) -> Result<(), Error> {
     let Some(pid) = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw) else {
@@ -109,6 +123,14 @@ fn parent(stat: &str) -> Option<u32> {
     after.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The ticks of the children that were waited for in such a line, user and system: the 14th field after the name and the
+/// next (proc(5): cutime and cstime).
+fn waited_for(stat: &str) -> Option<u64> {
+    let (_, after) = stat.rsplit_once(')')?;
+    let mut fields = after.split_whitespace().skip(13);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
 /// Proportional set size of a process in bytes: shared pages count by their share.
 pub(crate) fn proportional_set(process: u32) -> Result<u64, Error> {
     let path = std::path::PathBuf::from(format!("/proc/{process}/smaps_rollup"));
@@ -126,6 +148,8 @@ mod tests {
     fn the_parent_is_found_behind_any_name() {
         assert_eq!(parent("12 (a) b) S 7 12 12 0"), Some(7));
         assert_eq!(parent("12 (sh) S"), None);
+        assert_eq!(waited_for("12 (a) b) S 7 12 12 0 -1 4 1 2 3 4 50 60 700 8000 20 0"), Some(8700));
+        assert_eq!(waited_for("12 (sh) S 7"), None);
     }
 
     #[test]
@@ -138,6 +162,10 @@ mod tests {
             .unwrap();
         assert!(descendants(std::process::id()).unwrap().contains(&child.id()));
         assert!(proportional_set(std::process::id()).unwrap() > 0);
+        // It is still in its loop, or waits for its input.
+        while clock_below(std::process::id()).unwrap() == 0.0 {
+            std::thread::yield_now();
+        }
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(children_cpu().unwrap() > before);

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::lab::{Cipher, KEX, Lab};
-use crate::process::{self, clock, descendants, finish};
+use crate::process::{self, children_cpu, clock, clock_below, descendants, finish};
 use crate::server::{Kind, Running};
 
 /// How long a program of a site may take to serve, or a project to end.
@@ -228,6 +228,17 @@ impl<'a> Ways<'a> {
             (Way::Relay, Some(relay)) => clock(relay.id()).map(Some),
             (Way::Direct | Way::Jump | Way::Relay, _) => Ok(None),
         }
+    }
+
+    /// Processor time so far, in seconds, of all that works on this way: clients that have ended, what is between, the
+    /// endpoint and its programs. `None` for the way through sshd, whose processes come and go.
+    pub(crate) fn cpu_of_all(&self, way: Way) -> Result<Option<f64>, Error> {
+        let relay = match (way, &self.relay) {
+            (Way::Jump, _) => return Ok(None),
+            (Way::Relay, Some(relay)) => clock(relay.id())?,
+            (Way::Direct | Way::Gateway | Way::Relay, _) => 0.0,
+        };
+        Ok(Some(children_cpu()? + relay + self.site.cpu()? + clock_below(self.site.keeper)?))
     }
 
     /// Stops everything.

@@ -63,8 +63,12 @@ fn failed(failure: &Failure) -> String {
         FailureKind::Ended => {
             // The tenant's own words, with control characters escaped by the keeper.
             let last = failure.tail.last().map(|line| line.chars().take(300).collect::<String>());
-            let last = last.map(|line| format!("; it last said: {line}")).unwrap_or_default();
-            format!("the project could not be started: {reason}{last}")
+            let last = last.map(|line| format!("; it last said: {line}"));
+            // It does not end by itself: what it said names the cause, and where it said nothing it was killed.
+            let look = last.unwrap_or_else(|| {
+                format!("; it said nothing, as what is killed for want of memory does: {ASK}")
+            });
+            format!("the project could not be started: {reason}{look}")
         }
         FailureKind::TimedOut | FailureKind::Stopped | FailureKind::Busy => {
             format!("the project could not be started: {reason}; try again in a minute")

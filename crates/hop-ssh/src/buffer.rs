@@ -10,6 +10,8 @@ use std::ops::Range;
 /// fills (128 KiB) plus the packet that goes over it. It stays well under the second-level cache,
 /// where working in place is fastest.
 const POOLED: usize = 192 * 1024;
+/// Room for a packet of the usual largest size, 32 KiB of data and what is around it.
+const ROOM: usize = 36 * 1024;
 /// How many empty buffers of each kind a thread keeps.
 const KEPT: usize = 4;
 
@@ -144,7 +146,8 @@ impl OutBuf {
         if self.bytes.capacity() == 0 {
             self.bytes = OUTPUTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(POOLED));
         }
-        if self.start >= POOLED / 2 {
+        // Where the stream takes pieces, what is left is moved only for want of room, and then seldom.
+        if self.start >= POOLED / 2 && self.bytes.capacity() - self.bytes.len() < ROOM {
             self.bytes.drain(..self.start);
             self.start = 0;
         }

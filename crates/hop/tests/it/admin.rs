@@ -61,7 +61,7 @@ fn what_cannot_be_done_is_said() {
         "{}",
         nowhere.stderr
     );
-    let _server = up(&home);
+    let server = up(&home);
     let private = home.path().join(".ssh/id_ed25519");
     for (words, said) in [
         (vec!["account", "add", "Not A Name"], "name"),
@@ -76,4 +76,15 @@ fn what_cannot_be_done_is_said() {
         assert_eq!(ended.code, Some(78), "{words:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(said), "{words:?}: {}", ended.stderr);
     }
+    // Where it listens is in a note, which may be gone.
+    let list = admin(&home, &["account", "list"]);
+    assert_eq!((list.code, list.stderr.as_str()), (Some(0), ""));
+    drop(server);
+    std::fs::remove_file(home.path().join("hop-data/run/site.json")).unwrap();
+    let list = admin(&home, &["account", "list"]);
+    assert_eq!(list.code, Some(0), "{}", list.stderr);
+    assert!(
+        list.stdout.contains("admin") && list.stderr.contains("warning: where this site listens"),
+        "{list:?}"
+    );
 }

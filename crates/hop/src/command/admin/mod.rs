@@ -59,11 +59,18 @@ impl Desk {
         };
         let data = DataDirectory::find(&settings.data)?;
         settings.data = data.root().to_owned();
-        let note = data.noted().unwrap_or(SiteNote {
-            ssh: settings.ssh,
-            http: settings.http,
-            host_keys: Vec::new(),
-            sandbox: settings.projects.sandbox,
+        let note = data.noted().unwrap_or_else(|| {
+            // As after a start that failed, or with a `run` that was cleaned up.
+            output::warning(
+                "where this site listens is not known until it runs again; the addresses said here are those of its \
+                 settings",
+            );
+            SiteNote {
+                ssh: settings.ssh,
+                http: settings.http,
+                host_keys: Vec::new(),
+                sandbox: settings.projects.sandbox,
+            }
         });
         let store = site_records::open(&settings, Preparation::ExpectCurrent).await?;
         Ok(Self {
