@@ -451,6 +451,9 @@ _hop() {
             hop__subcmd__admin__subcmd__session__subcmd__help,list)
                 cmd="hop__subcmd__admin__subcmd__session__subcmd__help__subcmd__list"
                 ;;
+            hop__subcmd__daemon,api)
+                cmd="hop__subcmd__daemon__subcmd__api"
+                ;;
             hop__subcmd__daemon,help)
                 cmd="hop__subcmd__daemon__subcmd__help"
                 ;;
@@ -466,6 +469,12 @@ _hop() {
             hop__subcmd__daemon,stop)
                 cmd="hop__subcmd__daemon__subcmd__stop"
                 ;;
+            hop__subcmd__daemon,unit)
+                cmd="hop__subcmd__daemon__subcmd__unit"
+                ;;
+            hop__subcmd__daemon__subcmd__help,api)
+                cmd="hop__subcmd__daemon__subcmd__help__subcmd__api"
+                ;;
             hop__subcmd__daemon__subcmd__help,help)
                 cmd="hop__subcmd__daemon__subcmd__help__subcmd__help"
                 ;;
@@ -480,6 +489,9 @@ _hop() {
                 ;;
             hop__subcmd__daemon__subcmd__help,stop)
                 cmd="hop__subcmd__daemon__subcmd__help__subcmd__stop"
+                ;;
+            hop__subcmd__daemon__subcmd__help,unit)
+                cmd="hop__subcmd__daemon__subcmd__help__subcmd__unit"
                 ;;
             hop__subcmd__help,admin)
                 cmd="hop__subcmd__help__subcmd__admin"
@@ -664,6 +676,9 @@ _hop() {
             hop__subcmd__help__subcmd__admin__subcmd__session,list)
                 cmd="hop__subcmd__help__subcmd__admin__subcmd__session__subcmd__list"
                 ;;
+            hop__subcmd__help__subcmd__daemon,api)
+                cmd="hop__subcmd__help__subcmd__daemon__subcmd__api"
+                ;;
             hop__subcmd__help__subcmd__daemon,run)
                 cmd="hop__subcmd__help__subcmd__daemon__subcmd__run"
                 ;;
@@ -675,6 +690,9 @@ _hop() {
                 ;;
             hop__subcmd__help__subcmd__daemon,stop)
                 cmd="hop__subcmd__help__subcmd__daemon__subcmd__stop"
+                ;;
+            hop__subcmd__help__subcmd__daemon,unit)
+                cmd="hop__subcmd__help__subcmd__daemon__subcmd__unit"
                 ;;
             hop__subcmd__help__subcmd__ssh__subcmd__config,disable)
                 cmd="hop__subcmd__help__subcmd__ssh__subcmd__config__subcmd__disable"
@@ -2854,7 +2872,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__answer)
-            opts="-h --once --help"
+            opts="-h --once --page --no-open --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2882,7 +2900,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__daemon)
-            opts="-h --help start stop status run help"
+            opts="-h --help start stop status api unit run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2895,9 +2913,37 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hop__subcmd__daemon__subcmd__help)
-            opts="start stop status run help"
+        hop__subcmd__daemon__subcmd__api)
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__daemon__subcmd__help)
+            opts="start stop status api unit run help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__daemon__subcmd__help__subcmd__api)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2979,8 +3025,22 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__daemon__subcmd__help__subcmd__unit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__daemon__subcmd__run)
-            opts="-h --help"
+            opts="-h --stay --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3022,6 +3082,20 @@ _hop() {
             return 0
             ;;
         hop__subcmd__daemon__subcmd__stop)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__daemon__subcmd__unit)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3776,8 +3850,22 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help__subcmd__daemon)
-            opts="start stop status run"
+            opts="start stop status api unit run"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__daemon__subcmd__api)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3832,6 +3920,20 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help__subcmd__daemon__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__daemon__subcmd__unit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -63,6 +63,7 @@ impl Daemon {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         self.broker.run(self.listener, stop).await;
         let _ = std::fs::remove_file(self.sockets.broker_socket());
+        let _ = std::fs::remove_file(self.sockets.api_token());
     }
 }
 

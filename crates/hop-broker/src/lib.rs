@@ -14,6 +14,7 @@ pub mod host_settings;
 pub mod prompt;
 pub mod protocol;
 mod script;
+pub mod web;
 
 pub use conversation::{Conversation, ConversationError};
 pub use hop_model::Secret;

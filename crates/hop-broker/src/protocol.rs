@@ -1,7 +1,7 @@
 //! What is said on the broker's socket: JSON lines, requests one way and events the other.
 //!
 //! Must stay true: the requests are this closed set; an unknown field or word is refused, it could be a restriction; the
-//! only secrets are [`Request::Answer`]'s and [`Event::Answered`]'s.
+//! only secrets are [`Request::Answer`]'s, [`Event::Answered`]'s and [`Event::Page`]'s.
 
 use crate::prompt::class::Hint;
 use crate::prompt::{Open, PromptId};
@@ -111,6 +111,10 @@ pub enum Request {
         /// Its kind, as ssh says.
         hint: Hint,
     },
+    /// A link to the page where questions are answered in a browser.
+    Page,
+    /// Where programs find the same over HTTP.
+    Api,
     /// Ends all connections, and the broker.
     Stop,
 }
@@ -172,6 +176,18 @@ pub enum Event {
     Unanswered,
     /// What is held.
     Status(Status),
+    /// The page.
+    Page {
+        /// Opens it in one browser, once.
+        link: Secret,
+    },
+    /// The API.
+    Api {
+        /// Where it begins.
+        url: String,
+        /// The file that holds the token; its user's alone.
+        token_file: PathBuf,
+    },
     /// It was done.
     Done,
     /// The request was not understood or not allowed.
@@ -234,6 +250,9 @@ pub struct ConnectionStatus {
     pub users: Vec<UserStatus>,
     /// How many wait for it.
     pub waiting: usize,
+    /// Who they are.
+    #[serde(default)]
+    pub waiters: Vec<UserStatus>,
     /// What is being asked, if anything.
     pub asks: Option<String>,
     /// Why it is down.

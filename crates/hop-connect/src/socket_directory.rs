@@ -99,6 +99,12 @@ impl SocketDirectory {
         self.0.join(".bin").join("hop-askpass")
     }
 
+    /// What programs show to the broker's HTTP API.
+    #[must_use]
+    pub fn api_token(&self) -> PathBuf {
+        self.0.join(".api-token")
+    }
+
     /// Where the broker's messages go.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -73,8 +73,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("openidconnect", &["hop-oidc"]),
     ("jsonwebtoken", &["hop-oidc"]),
     ("sqlx", &["hop-store"]),
-    ("axum", &["hop-portal"]),
-    ("askama", &["hop-portal"]),
+    // The broker's page is a person's own, on the loopback interface; the portal is a site's: they share no page.
+    ("axum", &["hop-broker", "hop-portal"]),
+    ("askama", &["hop-broker", "hop-portal"]),
     ("keyring", &["hop-broker"]),
     ("clap", &["hop", "xtask"]),
     ("clap_complete", &["hop"]),

@@ -99,6 +99,7 @@ impl Held {
             until: until.map(seconds),
             users,
             waiting,
+            waiters: Vec::new(),
             asks,
             reason,
             socket: self.socket(sockets),

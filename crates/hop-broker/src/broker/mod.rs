@@ -26,6 +26,7 @@ mod wanting;
 use crate::host_settings::HostSettingsFiles;
 use crate::prompt::Desk;
 use crate::protocol::{Event, Failure, FailureKind, Request, Status};
+use crate::web::Web;
 use errand::Answer;
 use held::{Asking, Held};
 use hop_connect::budget::LoginBudget;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub budget_window: Duration,
     /// How long a question waits for a person when nobody is there; below the LoginGraceTime of most sites.
     pub question_wait: Duration,
+    /// It goes on also when there is nothing to hold and nobody to talk to.
+    pub stays: bool,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Settings {
             budget: 10,
             budget_window: Duration::from_secs(3600),
             question_wait: Duration::from_secs(100),
+            stays: false,
         }
     }
 }
@@ -112,6 +116,8 @@ pub struct Broker {
     budgets: HashMap<String, LoginBudget>,
     /// What watchers were told last.
     told: Option<Status>,
+    /// The page and the API, once somebody has asked for one.
+    web: Option<Web>,
     is_stopping: bool,
 }
 
@@ -131,6 +137,7 @@ impl Broker {
             desk: Desk::default(),
             budgets: HashMap::new(),
             told: None,
+            web: None,
             is_stopping: false,
         }
     }

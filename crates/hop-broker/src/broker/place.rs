@@ -99,6 +99,17 @@ impl Place {
         self.waits.as_ref().is_some_and(|waits| matches!(waits.purpose, Purpose::Use { .. }))
     }
 
+    /// Who it is, when it waits for a host.
+    pub(super) fn waiter(&self, alias: &Alias) -> Option<UserStatus> {
+        let waits = self.waits.as_ref().filter(|waits| waits.alias == *alias)?;
+        let (what, pid) = match &waits.purpose {
+            Purpose::Login => ("hop login".to_owned(), self.pid),
+            Purpose::Use { what, .. } => (what.clone(), self.pid),
+            Purpose::Ride { pid, started_by, .. } => (started_by.clone(), *pid),
+        };
+        Some(UserStatus { what, pid })
+    }
+
     pub(super) fn waits_for(&self, alias: &Alias) -> bool {
         self.waits.as_ref().is_some_and(|waits| waits.alias == *alias)
     }

@@ -4,10 +4,12 @@ use super::Broker;
 use super::held::Held;
 use super::place::{Place, PlaceId, Purpose, Waits};
 use crate::protocol::{Event, Failure, FailureKind, Request};
+use crate::web::Web;
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
 use hop_connect::passenger::Errand;
 use hop_connect::resolve::Given;
+use hop_model::Secret;
 use std::time::Duration;
 
 /// A program of the user could set anything else of ssh's environment by asking; it gains nothing by it, but a
@@ -88,6 +90,16 @@ impl Broker {
             Request::Answer { prompt, text } => self.answered(place, prompt, text),
             Request::Decline { prompt } => self.declined(place, prompt),
             Request::Ask { alias, text, hint } => self.ask(place, &alias, &text, hint),
+            Request::Page => {
+                let told = self.web().and_then(|web| web.link());
+                let told = told.map(|link| Event::Page { link: Secret::new(link) });
+                self.answer(place, told.unwrap_or_else(|error| no_web(&error)));
+            }
+            Request::Api => {
+                let told = self.web().and_then(|web| web.api());
+                let told = told.map(|(url, token_file)| Event::Api { url, token_file });
+                self.answer(place, told.unwrap_or_else(|error| no_web(&error)));
+            }
             Request::Stop => self.is_stopping = true,
         }
     }
@@ -95,6 +107,16 @@ impl Broker {
     pub(super) fn answer(&self, place: PlaceId, event: Event) {
         if let Some(place) = self.places.get(&place) {
             place.tell(event);
+        }
+    }
+
+    fn web(&mut self) -> std::io::Result<&Web> {
+        match self.web.take() {
+            Some(web) => Ok(self.web.insert(web)),
+            None => {
+                let web = Web::start(&self.sockets, &mut self.tasks)?;
+                Ok(self.web.insert(web))
+            }
         }
     }
 
@@ -166,7 +188,7 @@ impl Broker {
         };
         held.is_leaving = true;
         if matches!(held.connection, Connection::Starting(_)) {
-            held.attempt.ending = Some("logged out meanwhile".to_owned());
+            held.attempt.ending = Some("the login was given up".to_owned());
         }
         if matches!(held.connection, Connection::Down(_)) {
             self.held.remove(alias);
@@ -203,5 +225,11 @@ impl Broker {
             place.attends || (place.is_attended && logins.iter().any(|login| place.waits_for(login)))
         };
         self.places.iter().filter(|(_, place)| concerned(place)).map(|(id, _)| *id).collect()
+    }
+}
+
+fn no_web(error: &std::io::Error) -> Event {
+    Event::Refused {
+        reason: format!("the broker cannot listen on 127.0.0.1 for browsers and programs: {error}"),
     }
 }

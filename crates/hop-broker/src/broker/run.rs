@@ -23,8 +23,9 @@ impl Broker {
         let mut empty_since = Some(SystemTime::now());
         while !self.is_stopping {
             let now = SystemTime::now();
-            let has_nothing =
-                self.places.is_empty() && self.held.values().all(|held| !held.is_worth_keeping());
+            let has_nothing = !self.settings.stays
+                && self.places.is_empty()
+                && self.held.values().all(|held| !held.is_worth_keeping());
             empty_since = if has_nothing { empty_since.or(Some(now)) } else { None };
             let left = empty_since
                 .map(|since| NOTHING_LEFT.saturating_sub(now.duration_since(since).unwrap_or_default()));

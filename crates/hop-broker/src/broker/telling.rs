@@ -10,7 +10,9 @@ impl Broker {
             let waiting = self.places.values().filter(|place| place.waits_for(alias)).count();
             let asks =
                 self.desk.open().find(|open| open.alias == *alias).map(|open| open.class.name().to_owned());
-            held.status(&self.sockets, self.users(alias, false), waiting, asks)
+            let mut status = held.status(&self.sockets, self.users(alias, false), waiting, asks);
+            status.waiters = self.places.values().filter_map(|place| place.waiter(alias)).collect();
+            status
         });
         Status { connections: connections.collect() }
     }

@@ -135,12 +135,25 @@ pub(crate) struct SshConfigShow {
 
 /// Answer what logins ask that were started elsewhere
 ///
-/// Waits for questions until it is ended when none is open; one answer serves all who wait.
+/// Waits for questions until it is ended; one answer serves all who wait. With --page, a page in a browser does the same.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  hop answer              here, until Ctrl-C
+  hop answer --page       in a browser on this computer
+
+The page of another computer: ssh -L 8020:127.0.0.1:PORT HOST, and open its link with port 8020 in place of PORT")]
 pub(crate) struct Answer {
     /// End when no question is open
     #[arg(long)]
     pub(crate) once: bool,
+    /// Print a link to a page where questions are answered, and open it where there is a desktop; the link is good once,
+    /// for ten minutes, on this computer
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) page: bool,
+    /// Only print the link
+    #[arg(long, requires = "page")]
+    pub(crate) no_open: bool,
 }
 
 /// The daemon that holds logins; it starts and stops by itself
@@ -158,9 +171,27 @@ pub(crate) enum DaemonAction {
     Stop,
     /// Say whether it runs
     Status,
+    /// Say where programs, such as notebooks, find its HTTP API
+    ///
+    /// Prints the address and the file that holds the token, which only you can read. The API has what a terminal has:
+    /// status, login, logout, answering. No answer and no secret ever comes out of it. docs/clusters.md has examples.
+    Api {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a systemd user unit that keeps it running, and how to install it
+    ///
+    /// The daemon starts by itself, and stays as long as there is something to hold. With the unit it is there from your first
+    /// session on, and with linger also after your last one.
+    Unit,
     /// Be it; started by the others
     #[command(hide = true)]
-    Run,
+    Run {
+        /// Stay also when there is nothing to hold
+        #[arg(long)]
+        stay: bool,
+    },
 }
 
 /// Called by ssh (Match exec in ~/.ssh/hop.conf): makes sure that a host's login is there

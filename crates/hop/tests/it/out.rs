@@ -8,6 +8,7 @@ mod prompts;
 mod scripts;
 mod settings;
 mod tools;
+mod web;
 
 /// The secret that the servers of [`machine`] know, in base32.
 const TOTP_SECRET: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEH";

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 /// For places where /tmp is no place for sockets, and for tests.
-const DIRECTORY: &str = "HOP_SOCKET_DIR";
+pub(crate) const DIRECTORY: &str = "HOP_SOCKET_DIR";
 /// What the daemon prints when it can be talked to.
 pub(crate) const READY: &str = "ready";
 

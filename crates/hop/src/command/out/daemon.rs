@@ -1,6 +1,6 @@
 //! `hop daemon`: the broker as a process.
 
-use super::{broker, on_terminal, places};
+use super::{broker, on_terminal, places, unit};
 use crate::cli::out::{Daemon as Arguments, DaemonAction};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
@@ -8,7 +8,8 @@ use hop_broker::broker::Settings;
 use hop_broker::daemon::{Daemon, DaemonError};
 use hop_broker::host_settings::HostSettingsFiles;
 use hop_broker::{Event, Request};
-use std::path::Path;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -40,7 +41,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             output::note("the daemon has ended, and every login with it");
             Ok(())
         }
-        DaemonAction::Run => serve(),
+        DaemonAction::Api { json } => api(json),
+        DaemonAction::Unit => unit::run(),
+        DaemonAction::Run { stay } => serve(stay),
     }
 }
 
@@ -56,7 +59,30 @@ fn settings(program: &Path) -> Settings {
     Settings::new(hosts, places::state(), on_terminal)
 }
 
-fn serve() -> Result<(), CommandError> {
+/// The JSON document.
+#[derive(Serialize)]
+struct Api {
+    schema_version: u32,
+    url: String,
+    token_file: PathBuf,
+}
+
+fn api(json: bool) -> Result<(), CommandError> {
+    let mut conversation = broker::running_or_started()?;
+    conversation.send(&Request::Api).or_fail(ErrorKind::Unavailable)?;
+    match conversation.next().or_fail(ErrorKind::Unavailable)? {
+        Event::Api { url, token_file } if json => output::json(&Api { schema_version: 1, url, token_file }),
+        Event::Api { url, token_file } => {
+            output::line(&url);
+            output::line(&token_file.display().to_string());
+            Ok(())
+        }
+        Event::Refused { reason } => Err(CommandError::new(ErrorKind::Unavailable, reason)),
+        _ => Err(CommandError::new(ErrorKind::Internal, "the broker said something else")),
+    }
+}
+
+fn serve(stay: bool) -> Result<(), CommandError> {
     // A session of its own: the terminal that started it may go.
     let _ = rustix::process::setsid();
     tracing_subscriber::fmt()
@@ -70,7 +96,8 @@ fn serve() -> Result<(), CommandError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().or_fail(ErrorKind::Internal)?;
     runtime.block_on(async {
         let program = std::env::current_exe().or_fail(ErrorKind::Internal)?;
-        let daemon = match Daemon::bind(broker::sockets(), &program, settings(&program)) {
+        let settings = Settings { stays: stay, ..settings(&program) };
+        let daemon = match Daemon::bind(broker::sockets(), &program, settings) {
             // Somebody was quicker.
             Err(DaemonError::Running) => {
                 output::line(broker::READY);

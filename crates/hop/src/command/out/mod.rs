@@ -19,3 +19,4 @@ pub(crate) mod ssh_config;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod times;
+pub(crate) mod unit;

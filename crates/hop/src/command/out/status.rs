@@ -102,6 +102,7 @@ mod tests {
             until: Some(times::now() + 3600),
             users: vec![UserStatus { what: "rsync".to_owned(), pid: 12 }],
             waiting: 0,
+            waiters: vec![],
             asks: None,
             reason: None,
             socket: "/tmp/hop-1000/saga".into(),
