@@ -4460,7 +4460,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__ssh__subcmd__config__subcmd__disable)
-            opts="-y -h --yes --help"
+            opts="-y -h --yes --plain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4474,7 +4474,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__ssh__subcmd__config__subcmd__enable)
-            opts="-y -h --yes --help"
+            opts="-y -h --yes --plain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4558,7 +4558,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__ssh__subcmd__config__subcmd__show)
-            opts="-h --help"
+            opts="-h --plain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -77,6 +77,8 @@ pub enum Request {
         /// The host.
         alias: Alias,
     },
+    /// Asks for the loopback port, which is opened if it is not.
+    Port,
     /// Ends a connection.
     Logout {
         /// The host.
@@ -154,6 +156,11 @@ pub enum Event {
     Progress {
         /// A line.
         text: String,
+    },
+    /// The loopback port.
+    Port {
+        /// Its number.
+        number: u16,
     },
     /// The host takes no more sessions at once; this place is in line for one.
     InLine {

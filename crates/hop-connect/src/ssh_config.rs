@@ -5,7 +5,7 @@
 
 mod block;
 
-pub use block::{HOST_KEY_ALIAS, Ours, block};
+pub use block::{HOST_KEY_ALIAS, Ours, Port, block, plain_block, plain_name};
 
 use crate::alias::Alias;
 use std::fmt::Write as _;
@@ -113,14 +113,14 @@ impl SshConfig {
         Ok(Blocks::parse(&blocks).0.into_iter().filter_map(|(alias, _)| alias).collect())
     }
 
-    /// Works out what makes every `ssh` to a host ask us first.
+    /// Works out what puts a host's block there ([`block`], [`plain_block`]).
     ///
     /// # Errors
     /// When a file cannot be read or changed safely.
-    pub fn enable(&self, alias: &Alias, ours: &Ours<'_>) -> Result<Change, SshConfigError> {
+    pub fn enable(&self, alias: &Alias, text: String) -> Result<Change, SshConfigError> {
         let before = read(&self.blocks)?;
         let mut blocks = Blocks::parse(before.as_deref().unwrap_or_default());
-        blocks.set(alias, block(alias, ours)?);
+        blocks.set(alias, text);
         let files = vec![
             FileChange { path: self.blocks.clone(), before, after: Some(blocks.text()) },
             self.with_include(true)?,
@@ -354,7 +354,8 @@ mod tests {
     fn try_enable(config: &SshConfig, name: &str, hop: &str) -> Result<Change, SshConfigError> {
         let sockets = SocketDirectory::at("/tmp/hop-1000".into());
         let known_hosts = Path::new("/home/a/.local/state/hop/known_hosts");
-        config.enable(&alias(name), &Ours { hop: Path::new(hop), sockets: &sockets, known_hosts })
+        let alias = alias(name);
+        config.enable(&alias, block(&alias, &Ours { hop: Path::new(hop), sockets: &sockets, known_hosts })?)
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod serve;
 mod telling;
 mod wanting;
 
+use crate::ferry::StateDirectory;
 use crate::host_settings::HostSettingsFiles;
 use crate::prompt::Desk;
 use crate::protocol::{Event, Failure, FailureKind, Request, Status};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub hosts: HostSettingsFiles,
     /// Where what is to be remembered is kept: a folder of the person's own, also on other machines of the same home.
     pub state: PathBuf,
+    /// Where the keys and the number of the loopback port are kept.
+    pub keys: StateDirectory,
     /// The words of a program that makes its standard input its controlling terminal, and then becomes the program whose
     /// words follow.
     pub on_terminal: Vec<OsString>,
@@ -68,11 +71,17 @@ pub struct Settings {
 impl Settings {
     /// The usual ones.
     #[must_use]
-    pub fn new(hosts: HostSettingsFiles, state: PathBuf, on_terminal: Vec<OsString>) -> Self {
+    pub fn new(
+        hosts: HostSettingsFiles,
+        state: PathBuf,
+        keys: StateDirectory,
+        on_terminal: Vec<OsString>,
+    ) -> Self {
         Self {
             program: "ssh".into(),
             hosts,
             state,
+            keys,
             on_terminal,
             budget: 10,
             budget_window: Duration::from_secs(3600),
@@ -114,6 +123,8 @@ pub struct Broker {
     desk: Desk<Asking>,
     /// By address, since that is what a site counts.
     budgets: HashMap<String, LoginBudget>,
+    /// The loopback port, where one is open.
+    port: Option<u16>,
     /// What watchers were told last.
     told: Option<Status>,
     /// The page and the API, once somebody has asked for one.
@@ -136,6 +147,7 @@ impl Broker {
             places: BTreeMap::new(),
             desk: Desk::default(),
             budgets: HashMap::new(),
+            port: None,
             told: None,
             web: None,
             is_stopping: false,

@@ -72,6 +72,13 @@ impl Broker {
                 }
                 self.answer(place, Event::Done);
             }
+            Request::Port => {
+                let event = match self.open_port() {
+                    Ok(number) => Event::Port { number },
+                    Err(error) => Event::Refused { reason: error.to_string() },
+                };
+                self.answer(place, event);
+            }
             Request::Logout { alias, at_once } => self.logout(place, &alias, at_once),
             Request::Status => {
                 let status = self.status();

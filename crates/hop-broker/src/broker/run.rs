@@ -2,6 +2,7 @@
 
 use super::login::{self, Order};
 use super::{Broker, Input, serve};
+use crate::ferry::{Port, PortError};
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
 use std::time::{Duration, SystemTime};
@@ -20,10 +21,17 @@ impl Broker {
     pub async fn run(mut self, listener: UnixListener, stop: impl Future<Output = ()>) {
         let accepting = tokio::spawn(serve::accept(listener, self.inbox.clone()));
         tokio::pin!(stop);
+        // Tools go on using the port of before.
+        if self.settings.keys.port().is_some()
+            && let Err(error) = self.open_port()
+        {
+            tracing::warn!(%error, "the port of before is not open");
+        }
         let mut empty_since = Some(SystemTime::now());
         while !self.is_stopping {
             let now = SystemTime::now();
             let has_nothing = !self.settings.stays
+                && self.port.is_none()
                 && self.places.is_empty()
                 && self.held.values().all(|held| !held.is_worth_keeping());
             empty_since = if has_nothing { empty_since.or(Some(now)) } else { None };
@@ -48,6 +56,19 @@ impl Broker {
         // Conversations end last: whoever asked for the end waits for it.
         self.end_all().await;
         accepting.abort();
+    }
+
+    /// The port, opened if it is not.
+    pub(super) fn open_port(&mut self) -> Result<u16, PortError> {
+        if let Some(number) = self.port {
+            return Ok(number);
+        }
+        let port = Port::bind(&self.settings.keys, self.sockets.clone())?;
+        let number = port.number();
+        tracing::info!(number, "listening on loopback");
+        self.tasks.spawn(port.run());
+        self.port = Some(number);
+        Ok(number)
     }
 
     pub(super) fn until_next(&self, now: SystemTime) -> Duration {

@@ -8,11 +8,13 @@
 mod admission;
 mod flow;
 mod keys;
+mod port;
 mod session;
 mod tunnel;
 
 pub use admission::{Admission, FerryError};
 pub use keys::{KeysError, StateDirectory};
+pub use port::{Port, PortError};
 
 use hop_connect::{Alias, SocketDirectory};
 use hop_ssh::Error;

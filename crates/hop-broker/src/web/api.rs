@@ -222,7 +222,8 @@ async fn next(
         | Event::Withdrawn { .. }
         | Event::Unanswered
         | Event::Page { .. }
-        | Event::Api { .. } => false,
+        | Event::Api { .. }
+        | Event::Port { .. } => false,
     };
     Some((form.write(&event), (!is_last).then_some(conversation)))
 }

@@ -126,6 +126,7 @@ impl View {
             | Event::Unanswered
             | Event::Page { .. }
             | Event::Api { .. }
+            | Event::Port { .. }
             | Event::Done => false,
         }
     }

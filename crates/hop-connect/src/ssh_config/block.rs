@@ -3,7 +3,7 @@
 //! Must stay true: paths stand there literally, so every character in them means itself to ssh and to a shell.
 
 use super::SshConfigError;
-use crate::alias::Alias;
+use crate::alias::{Alias, AliasError};
 use crate::socket_directory::SocketDirectory;
 use std::path::Path;
 
@@ -39,6 +39,39 @@ pub fn block(alias: &Alias, ours: &Ours<'_>) -> Result<String, SshConfigError> {
          HostKeyAlias {HOST_KEY_ALIAS}\n    GlobalKnownHostsFile {known_hosts}\n    UpdateHostKeys no\n    \
          HostKeyAlgorithms ssh-ed25519\n    KexAlgorithms curve25519-sha256\n    \
          Ciphers aes256-gcm@openssh.com,aes128-gcm@openssh.com\n"
+    ))
+}
+
+/// What the block of a host for plain tools names.
+#[derive(Clone, Copy, Debug)]
+pub struct Port<'a> {
+    /// On loopback.
+    pub number: u16,
+    /// The file of the key that opens it.
+    pub key: &'a Path,
+    /// Where the host key is.
+    pub known_hosts: &'a Path,
+}
+
+/// The name that a host has for tools that know neither Match nor ControlPath. Another than its own, which is looked up
+/// when it is logged in to.
+///
+/// # Errors
+/// When that is too long for a name.
+pub fn plain_name(alias: &Alias) -> Result<Alias, AliasError> {
+    Alias::parse(&format!("{alias}-plain"))
+}
+
+/// The block for such tools: the host by way of the loopback port, in settings that all of them know.
+///
+/// # Errors
+/// When a path has a character that has a meaning there.
+pub fn plain_block(alias: &Alias, port: &Port<'_>) -> Result<String, SshConfigError> {
+    let (number, key, known_hosts) = (port.number, plain(port.key)?, plain(port.known_hosts)?);
+    Ok(format!(
+        "Host {alias}-plain\n    HostName 127.0.0.1\n    Port {number}\n    User {alias}\n    \
+         IdentityFile {key}\n    IdentitiesOnly yes\n    \
+         HostKeyAlias {HOST_KEY_ALIAS}\n    UserKnownHostsFile {known_hosts}\n"
     ))
 }
 

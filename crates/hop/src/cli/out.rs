@@ -124,6 +124,16 @@ pub(crate) struct SshConfigChange {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) kind: SshConfigKind,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SshConfigKind {
+    /// For tools that read only HostName, Port, User and IdentityFile (paramiko, ssh2.js, JetBrains): HOST-plain, by way
+    /// of an SSH port of the daemon on 127.0.0.1
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +141,8 @@ pub(crate) struct SshConfigShow {
     /// The host
     #[arg(value_parser = alias)]
     pub(crate) host: Alias,
+    #[command(flatten)]
+    pub(crate) kind: SshConfigKind,
 }
 
 /// Answer what logins ask that were started elsewhere

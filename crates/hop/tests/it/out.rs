@@ -4,6 +4,7 @@ mod dial;
 mod line;
 mod machine;
 mod passengers;
+mod port;
 mod prompts;
 mod scripts;
 mod settings;

@@ -1,6 +1,6 @@
 //! `hop daemon`: the broker as a process.
 
-use super::{broker, on_terminal, places, unit};
+use super::{broker, on_terminal, places, ssh_config, unit};
 use crate::cli::out::{Daemon as Arguments, DaemonAction};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
@@ -56,7 +56,7 @@ fn settings(program: &Path) -> Settings {
         machine: Some(MACHINE.into()),
     };
     let on_terminal = vec![program.into(), on_terminal::NAME.into(), "--".into()];
-    Settings::new(hosts, places::state(), on_terminal)
+    Settings::new(hosts, places::state(), ssh_config::state(), on_terminal)
 }
 
 /// The JSON document.

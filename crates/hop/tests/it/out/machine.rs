@@ -197,6 +197,11 @@ impl Machine {
         if name.is_empty() { run } else { run.arg(name) }
     }
 
+    /// A program with its network, and the files and environment of the test: for what lies in the tester's own home.
+    pub(crate) fn on_its_network(&self) -> Run {
+        Run::new(program("nsenter")).args(["-t", &self.inside.to_string(), "-n", "--"])
+    }
+
     fn words(&self) -> Vec<std::ffi::OsString> {
         let hop = Path::new(env!("CARGO_BIN_EXE_hop"));
         let pid = self.inside.to_string();
