@@ -40,7 +40,8 @@ const SMALL: usize = 4096;
 pub(crate) const KEX: &str = "curve25519-sha256";
 
 /// What must be there, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
+    ("/usr/bin/bwrap", "bubblewrap"),
     ("/bin/dash", "dash"),
     ("/usr/bin/ssh", "openssh-client"),
     ("/usr/bin/sftp", "openssh-client"),

@@ -1,5 +1,5 @@
-//! Measures `hop endpoint` beside OpenSSH's sshd on one machine, the engine alone in memory, and a gateway beside what it
-//! stands between; writes chapters of a page.
+//! Measures `hop endpoint` beside OpenSSH's sshd on one machine, the engine alone in memory, a gateway beside what it
+//! stands between, and `hop exec` beside ssh over its own ControlMaster; writes chapters of a page.
 //!
 //! Must stay true: what is compared differs in the server and in nothing else (client, cipher, key exchange, account,
 //! shell, files), and the two servers take turns, so that a busy neighbour disturbs both alike.
@@ -8,6 +8,7 @@
 mod account;
 mod error;
 mod figures;
+mod held;
 mod lab;
 mod line;
 mod machine;

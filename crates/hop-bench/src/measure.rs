@@ -7,6 +7,7 @@ mod forward;
 mod gateway;
 mod idle;
 mod long_line;
+mod out;
 mod sftp;
 mod stream;
 
@@ -119,16 +120,19 @@ pub(crate) enum Chapter {
     Endpoint,
     /// A gateway beside what it stands between.
     Gateway,
+    /// `hop exec` beside ssh over its own ControlMaster.
+    Out,
 }
 
 impl Chapter {
-    pub(crate) const ALL: [Self; 2] = [Self::Endpoint, Self::Gateway];
+    pub(crate) const ALL: [Self; 3] = [Self::Endpoint, Self::Gateway, Self::Out];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Endpoint => "endpoint",
             Self::Gateway => "gateway",
+            Self::Out => "out",
         }
     }
 
@@ -137,6 +141,7 @@ impl Chapter {
         match self {
             Self::Endpoint => of_endpoint(),
             Self::Gateway => gateway::measurements(),
+            Self::Out => out::measurements(),
         }
     }
 }

@@ -12,6 +12,7 @@ fn columns(chapter: Chapter) -> [&'static str; 3] {
     match chapter {
         Chapter::Endpoint => ["cipher", "hop", "sshd"],
         Chapter::Gateway => ["what : beside", "first", "second"],
+        Chapter::Out => ["cipher", "hop", "ssh"],
     }
 }
 
@@ -30,6 +31,11 @@ fn introduction(chapter: Chapter, rounds: usize) -> String {
          (curve25519-sha256), same account. The two take turns; {rounds} rounds; numbers are medians, ratios are \
          medians of the ratios within a round. CPU is user and system time of the server and everything that it \
          started, less what starting and stopping it costs. sshd: UsePAM no, UseDNS no, one ed25519 key."
+        ),
+        Chapter::Out => format!(
+            "## The way out\n\n`hop exec` over a login that hop holds, beside OpenSSH's `ssh` over a ControlMaster of its own: the \
+             same sshd, account and command (`true`), each master an `ssh` with the same configuration. They take turns; {rounds} \
+             rounds after one that does not count; numbers are medians, ratios are medians of the ratios within a round."
         ),
         Chapter::Gateway => format!(
             "## Through the gateway\n\nA whole site (`hop serve`) with one project that runs. The same OpenSSH client, \

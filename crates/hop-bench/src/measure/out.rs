@@ -1,0 +1,163 @@
+//! The way out: commands over a login that is held, by `hop exec` and by ssh over its own ControlMaster.
+
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Judged, Measurement, Row, Work, timed};
+use crate::error::Error;
+use crate::figures::{Goal, median};
+use crate::held::Held;
+use crate::lab::Lab;
+use crate::process::finish;
+
+/// Commands of one round of one side, one after the other.
+const COUNT: usize = 20;
+/// Commands of one round of one side, and how many of them at once.
+const MANY: usize = 200;
+const AT_ONCE: usize = 50;
+
+pub(super) fn measurements() -> Vec<Measurement> {
+    vec![
+        Measurement {
+            name: "out-exec",
+            title: "`hop exec`",
+            what: "`hop exec server -- true` beside `ssh -o ControlPath=… server true`, each over a master of its own to the same sshd, \
+                   20 times one after the other; the median of each round",
+            bound: "the server's own work for a session, which both wait for.",
+            work: Work::Own(exec),
+        },
+        Measurement {
+            name: "out-many",
+            title: "200 commands, 50 at once",
+            what: "the same, 50 at a time; the wall of all",
+            bound: "the server's own work for 200 sessions, which both wait for.",
+            work: Work::Own(many),
+        },
+        Measurement {
+            name: "out-ensure",
+            title: "`ssh` that asks `hop ensure`",
+            what: "what the block of `hop ssh-config` adds to `ssh server true` on a held connection: the same ssh with the block, less \
+                   the same ssh with its ControlPath alone (both started by bwrap, which shows them their configuration); medians of 20 in each round",
+            bound: "starting a shell and hop.",
+            work: Work::Own(ensure),
+        },
+    ]
+}
+
+fn exec(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
+    let held = Held::open(lab)?;
+    let [ours, theirs] =
+        in_turns("out-exec", rounds, [&mut held.by_hop(), &mut held.by_openssh()], one_by_one)?;
+    Ok(vec![compared("p50", " ms", ours, theirs, Goal::AtMost(0.6))])
+}
+
+fn many(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
+    let held = Held::open(lab)?;
+    let (by_hop, by_openssh) = (|| held.by_hop(), || held.by_openssh());
+    let sides: [&(dyn Fn() -> Command + Sync); 2] = [&by_hop, &by_openssh];
+    let [ours, theirs] = in_turns("out-many", rounds, sides, at_once)?;
+    Ok(vec![compared("wall", " s", ours, theirs, Goal::AtMost(0.4))])
+}
+
+fn ensure(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
+    let held = Held::open(lab)?;
+    let (mut with, mut without) = (held.by_openssh_over_ours(true)?, held.by_openssh_over_ours(false)?);
+    let [with, without] = in_turns("out-ensure", rounds, [&mut with, &mut without], one_by_one)?;
+    let added = with.iter().zip(&without).map(|(with, without)| with - without).collect();
+    Ok(vec![Row {
+        variant: "aes256-gcm".to_owned(),
+        figure: "p50".to_owned(),
+        unit: " ms",
+        ours: added,
+        theirs: Vec::new(),
+        goal: Some(Goal::AtMost(10.0)),
+        judged: Judged::Value,
+    }])
+}
+
+fn compared(figure: &str, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>, goal: Goal) -> Row {
+    Row {
+        variant: "aes256-gcm".to_owned(),
+        figure: figure.to_owned(),
+        unit,
+        ours,
+        theirs,
+        goal: Some(goal),
+        judged: Judged::Ratio,
+    }
+}
+
+/// Both sides in each round; whoever was second goes first in the next. Once before, uncounted: what is read from disk is
+/// read then, and how many sessions fit is found out.
+fn in_turns<S>(
+    name: &str,
+    rounds: usize,
+    mut sides: [S; 2],
+    mut run: impl FnMut(&mut S) -> Result<f64, Error>,
+) -> Result<[Vec<f64>; 2], Error> {
+    let mut found = [Vec::new(), Vec::new()];
+    for side in &mut sides {
+        run(side)?;
+    }
+    for round in 0..rounds {
+        for turn in 0..2 {
+            let which = (round + turn) % 2;
+            let (Some(side), Some(values)) = (sides.get_mut(which), found.get_mut(which)) else { continue };
+            let value = run(side)?;
+            eprintln!("{name} {}: {value:.3}", if which == 0 { "first" } else { "second" });
+            values.push(value);
+        }
+    }
+    Ok(found)
+}
+
+/// The median of some runs, in milliseconds.
+fn one_by_one(command: &mut &mut Command) -> Result<f64, Error> {
+    let mut walls = Vec::new();
+    for _ in 0..COUNT {
+        walls.push(timed(|| finish(command).map(drop))? * 1000.0);
+    }
+    Ok(median(&walls))
+}
+
+/// The wall of many runs, some at a time, in seconds.
+fn at_once(command: &mut &(dyn Fn() -> Command + Sync)) -> Result<f64, Error> {
+    let (begun, failed) = (AtomicUsize::new(0), Mutex::new(None));
+    let work = || {
+        while begun.fetch_add(1, Ordering::Relaxed) < MANY {
+            if let Err(error) = finish(&mut command()) {
+                *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+            }
+        }
+    };
+    let wall = timed(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(work);
+            }
+        });
+        Ok(())
+    })?;
+    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(wall),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_take_turns_after_a_round_that_does_not_count() {
+        let mut order = Vec::new();
+        let [ours, theirs] = in_turns("test", 3, [1, 2], |side| {
+            order.push(*side);
+            Ok(f64::from(*side))
+        })
+        .unwrap();
+        assert_eq!(order, [1, 2, 1, 2, 2, 1, 1, 2]);
+        assert_eq!((ours, theirs), (vec![1.0; 3], vec![2.0; 3]));
+    }
+}
