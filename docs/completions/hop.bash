@@ -67,6 +67,9 @@ _hop() {
             hop,role)
                 cmd="hop__subcmd__role"
                 ;;
+            hop,secret)
+                cmd="hop__subcmd__secret"
+                ;;
             hop,serve)
                 cmd="hop__subcmd__serve"
                 ;;
@@ -544,6 +547,9 @@ _hop() {
             hop__subcmd__help,role)
                 cmd="hop__subcmd__help__subcmd__role"
                 ;;
+            hop__subcmd__help,secret)
+                cmd="hop__subcmd__help__subcmd__secret"
+                ;;
             hop__subcmd__help,serve)
                 cmd="hop__subcmd__help__subcmd__serve"
                 ;;
@@ -694,6 +700,18 @@ _hop() {
             hop__subcmd__help__subcmd__daemon,unit)
                 cmd="hop__subcmd__help__subcmd__daemon__subcmd__unit"
                 ;;
+            hop__subcmd__help__subcmd__secret,enable)
+                cmd="hop__subcmd__help__subcmd__secret__subcmd__enable"
+                ;;
+            hop__subcmd__help__subcmd__secret,list)
+                cmd="hop__subcmd__help__subcmd__secret__subcmd__list"
+                ;;
+            hop__subcmd__help__subcmd__secret,remove)
+                cmd="hop__subcmd__help__subcmd__secret__subcmd__remove"
+                ;;
+            hop__subcmd__help__subcmd__secret,set)
+                cmd="hop__subcmd__help__subcmd__secret__subcmd__set"
+                ;;
             hop__subcmd__help__subcmd__ssh__subcmd__config,disable)
                 cmd="hop__subcmd__help__subcmd__ssh__subcmd__config__subcmd__disable"
                 ;;
@@ -702,6 +720,36 @@ _hop() {
                 ;;
             hop__subcmd__help__subcmd__ssh__subcmd__config,show)
                 cmd="hop__subcmd__help__subcmd__ssh__subcmd__config__subcmd__show"
+                ;;
+            hop__subcmd__secret,enable)
+                cmd="hop__subcmd__secret__subcmd__enable"
+                ;;
+            hop__subcmd__secret,help)
+                cmd="hop__subcmd__secret__subcmd__help"
+                ;;
+            hop__subcmd__secret,list)
+                cmd="hop__subcmd__secret__subcmd__list"
+                ;;
+            hop__subcmd__secret,remove)
+                cmd="hop__subcmd__secret__subcmd__remove"
+                ;;
+            hop__subcmd__secret,set)
+                cmd="hop__subcmd__secret__subcmd__set"
+                ;;
+            hop__subcmd__secret__subcmd__help,enable)
+                cmd="hop__subcmd__secret__subcmd__help__subcmd__enable"
+                ;;
+            hop__subcmd__secret__subcmd__help,help)
+                cmd="hop__subcmd__secret__subcmd__help__subcmd__help"
+                ;;
+            hop__subcmd__secret__subcmd__help,list)
+                cmd="hop__subcmd__secret__subcmd__help__subcmd__list"
+                ;;
+            hop__subcmd__secret__subcmd__help,remove)
+                cmd="hop__subcmd__secret__subcmd__help__subcmd__remove"
+                ;;
+            hop__subcmd__secret__subcmd__help,set)
+                cmd="hop__subcmd__secret__subcmd__help__subcmd__set"
                 ;;
             hop__subcmd__ssh__subcmd__config,disable)
                 cmd="hop__subcmd__ssh__subcmd__config__subcmd__disable"
@@ -734,7 +782,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3276,7 +3324,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help)
-            opts="up serve admin login logout status exec ssh ssh-config answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4129,6 +4177,76 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__help__subcmd__secret)
+            opts="set list enable remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__secret__subcmd__enable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__secret__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__secret__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__secret__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4388,6 +4506,164 @@ _hop() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret)
+            opts="-h --help set list enable remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__enable)
+            opts="-h --help password totp passphrase"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help)
+            opts="set list enable remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help__subcmd__enable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__list)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__remove)
+            opts="-h --help password totp passphrase"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__secret__subcmd__set)
+            opts="-h --stdin --question --site-allows-it --help password totp passphrase"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --question)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

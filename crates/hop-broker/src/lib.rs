@@ -5,6 +5,7 @@
 //! Nothing here prints, and the environment is the caller's.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod broker;
 pub mod conversation;
 pub mod daemon;

@@ -36,6 +36,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// What it runs to ask something.
     pub askpass: PathBuf,
+    /// Each question is asked once: an answer that is not a person's must not be tried three times.
+    pub once: bool,
 }
 
 /// A master that was started.
@@ -70,6 +72,9 @@ impl Plan {
         }
         if !self.resolved.has_connect_timeout {
             option(CONNECT_TIMEOUT);
+        }
+        if self.once {
+            option("NumberOfPasswordPrompts=1");
         }
         let mut path = std::ffi::OsString::from("ControlPath=");
         path.push(&self.socket);
@@ -245,6 +250,7 @@ mod tests {
             resolved: cluster(),
             socket,
             askpass: "/bin/false".into(),
+            once: false,
         }
     }
 
@@ -267,9 +273,10 @@ mod tests {
              -o ControlPath=/s/saga -N -T -- saga"
         );
         (plan.resolved.has_keepalive, plan.resolved.has_connect_timeout) = (true, true);
+        plan.once = true;
         assert_eq!(
             words(&plan).join(" "),
-            "-o ControlMaster=yes -o ControlPersist=no -o ControlPath=/s/saga -N -T -- saga"
+            "-o ControlMaster=yes -o ControlPersist=no -o NumberOfPasswordPrompts=1 -o ControlPath=/s/saga -N -T -- saga"
         );
     }
 

@@ -56,6 +56,17 @@ pub fn is_ancestor(ancestor: u32, of: u32) -> bool {
     false
 }
 
+/// Whether a process asks for an ssh itself: it is its child, and what it prints goes to it and to nobody else. Other
+/// children of an ssh (a ProxyCommand, a jump host's ssh) ask for themselves.
+#[must_use]
+pub fn is_question_of(ssh: u32, pid: u32) -> bool {
+    let Ok(output) = std::fs::read_link(format!("/proc/{pid}/fd/1")) else { return false };
+    let is_pipe = output.as_os_str().as_bytes().starts_with(b"pipe:");
+    let reads = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == output);
+    let Ok(held) = std::fs::read_dir(format!("/proc/{ssh}/fd")) else { return false };
+    is_pipe && parent_of(pid) == Some(ssh) && held.flatten().any(reads)
+}
+
 /// The parent's process id, from the fourth field of `/proc/PID/stat`.
 fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -86,6 +97,27 @@ fn command_line(pid: u32) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_prints_elsewhere_asks_for_itself() {
+        use std::process::{Command, Stdio};
+        let own = std::process::id();
+        for (output, is_its_own) in [(Stdio::piped(), true), (Stdio::null(), false)] {
+            let mut command = Command::new("/bin/cat");
+            let mut child = command.stdin(Stdio::piped()).stdout(output).spawn().unwrap();
+            assert_eq!(is_question_of(own, child.id()), is_its_own);
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+        let mut shell = Command::new("/bin/sh");
+        let shell = shell.args(["-c", "cat & echo $!; wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut line = String::new();
+        use std::io::{BufRead, BufReader};
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!is_question_of(own, line.trim().parse().unwrap()), "it is a grandchild");
+        shell.wait().unwrap();
+    }
 
     #[test]
     fn this_test_is_found_from_its_child() {

@@ -22,6 +22,7 @@ pub const PROGRAMS: &[Program] = &[
     from("coreutils", "sha256sum"),
     from("curl", "curl"),
     from("dbus-daemon", "dbus-daemon"),
+    from("dbus-daemon", "dbus-run-session"),
     from("debootstrap", "/usr/sbin/debootstrap"),
     from("dropbear-bin", "dbclient"),
     from("dropbear-bin", "/usr/sbin/dropbear"),

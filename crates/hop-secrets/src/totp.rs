@@ -104,6 +104,19 @@ impl Totp {
         Ok(Builder::new().with_secret(seed).build_noncompliant())
     }
 
+    /// How long a code counts, in seconds.
+    pub fn period(&self) -> u64 {
+        self.inner.step()
+    }
+
+    /// Tells this seed from others, and tells nothing else of it: seeds are chance, at least 80 bits of it.
+    pub fn fingerprint(&self) -> String {
+        let mut bytes = Zeroizing::new(b"hop: one-time codes of ".to_vec());
+        bytes.extend_from_slice(self.inner.secret().as_ref());
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+        digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The code at a time since 1970.
     pub fn code(&self, now: Duration) -> Code {
         let (now, length) = (now.as_secs(), self.inner.step());

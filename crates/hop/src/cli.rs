@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod out;
 pub(crate) mod proxy;
+pub(crate) mod secret;
 
 use crate::site::role::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Exec(out::Exec),
     Ssh(out::Ssh),
     SshConfig(out::SshConfig),
+    Secret(secret::Secret),
     Answer(out::Answer),
     Daemon(out::Daemon),
     Endpoint(Box<Endpoint>),

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Exec(arguments) => return command::out::exec::run(&arguments),
         Command::Ssh(arguments) => return command::out::ssh::run(&arguments),
         Command::SshConfig(arguments) => command::out::ssh_config::run(&arguments),
+        Command::Secret(arguments) => command::secret::run(&arguments),
         Command::Answer(arguments) => command::out::answer::run(&arguments),
         Command::Daemon(arguments) => command::out::daemon::run(&arguments),
         Command::Ensure(arguments) => return command::out::ensure::run(&arguments),

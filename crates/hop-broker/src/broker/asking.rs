@@ -28,7 +28,9 @@ impl Broker {
             tracing::warn!(%alias, pid, "a process that no login started asks; it gets no answer");
             return self.answer(place, Event::Unanswered);
         }
-        self.put(alias, text.to_owned(), hint, Reply::Process(place));
+        if !self.try_machine(place, alias, text, hint) {
+            self.put(alias, text.to_owned(), hint, Reply::Process(place));
+        }
     }
 
     /// Puts a question up wherever it belongs.
@@ -100,6 +102,9 @@ impl Broker {
         {
             held.attempt.answered = Some(open.text.clone());
             held.attempt.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
+        }
+        if open.class == Class::Code || open.class == Class::PasswordAndCode {
+            self.code_was_typed(&open.alias);
         }
         self.reply(asking.reply, Some(text));
         self.take_down(prompt, Some(place));

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: a new login begins with a new attempt, so that nothing of one is taken for the next one's.
 
+use super::answering::Answered;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,10 @@ pub(super) struct Attempt {
     pub(super) asked: Option<Duration>,
     /// The last question that was answered.
     pub(super) answered: Option<String>,
+    /// Questions that were answered with what was entrusted.
+    pub(super) by_machine: Answered,
+    /// Questions that a person was asked, which could have been.
+    pub(super) by_person: Answered,
     /// Somebody was asked and nobody was there.
     pub(super) unanswered: bool,
     /// Why it was ended by us.
@@ -52,6 +57,11 @@ impl Attempt {
             }
             kept.push_back(line.clone());
         }
+    }
+
+    /// Keeps a line of ours for the next question.
+    pub(super) fn note(&mut self, line: String) {
+        self.context.push_back(line);
     }
 
     /// What was said since the last question; it goes with this one.

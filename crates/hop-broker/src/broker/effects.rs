@@ -102,11 +102,11 @@ impl Broker {
             resolved: resolved.clone(),
             environment: ssh.environment.clone(),
             on_terminal: self.settings.on_terminal.clone(),
-            state: self.settings.state.clone(),
+            folders: self.settings.folders.clone(),
         };
         let errand = Errand { alias: alias.clone(), generation, inbox: self.inbox.clone() };
         let given_up = held.attempt.given_up.clone();
-        let plan = Plan { ssh, alias: alias.clone(), given, resolved, socket, askpass };
+        let plan = Plan { ssh, alias: alias.clone(), given, resolved, socket, askpass, once: false };
         self.tasks.spawn(login::mastering(preparation, plan, errand, given_up));
     }
 }

@@ -33,6 +33,11 @@ impl Broker {
         if let Some(failed) = failed {
             failure = failed;
         }
+        let is_cut = held.attempt.ending.is_some() || fault::is_of_the_line(&said);
+        if was_starting && !is_cut {
+            self.distrust(alias, &mut failure);
+        }
+        let Some(held) = self.held.get_mut(alias) else { return };
         let needs_person = held.attempt.unanswered;
         if needs_person {
             failure = self::needs_person(alias);

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: what belongs to a login that is over reaches nobody.
 
+use super::answering::{Candidate, Verdict};
 use super::{Inbox, Input};
 use hop_connect::Alias;
 use hop_model::Secret;
@@ -31,6 +32,19 @@ impl Errand {
     pub(super) async fn line(&self, text: String) {
         let (alias, generation) = (self.alias.clone(), self.generation);
         let _ = self.inbox.send(Input::Line { alias, generation, text }).await;
+    }
+
+    /// A line for whoever is asked next.
+    pub(super) async fn note(&self, text: String) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Note { alias, generation, text }).await;
+    }
+
+    /// Whether a question can be answered without a person.
+    pub(super) async fn judged(&self, candidate: Candidate, verdict: Verdict) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let candidate = Box::new(candidate);
+        let _ = self.inbox.send(Input::Judged { alias, generation, candidate, verdict }).await;
     }
 
     /// Something to tell those who wait, now.

@@ -124,6 +124,13 @@ pub fn is_hung_up(said: &[String]) -> bool {
     said.iter().rev().take(3).any(|line| signs.iter().any(|sign| line.contains(sign)))
 }
 
+/// Whether it is the network that ended it, and not the host: nothing was refused.
+#[must_use]
+pub fn is_of_the_line(said: &[String]) -> bool {
+    let signs = ["timed out", "Network is unreachable", "No route to host", "not responding", "Broken pipe"];
+    said.iter().rev().take(3).any(|line| signs.iter().any(|sign| line.contains(sign)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,16 @@ impl Broker {
                     self.put(&alias, text, Hint::Answer, Reply::Task(reply));
                 }
             }
+            Input::Judged { alias, generation, candidate, verdict } => {
+                if self.current(&alias, generation).is_some() {
+                    self.judged(&alias, *candidate, verdict);
+                }
+            }
+            Input::Note { alias, generation, text } => {
+                if let Some(held) = self.current(&alias, generation) {
+                    held.attempt.note(text);
+                }
+            }
             Input::Progress { alias, generation, text } => {
                 if self.current(&alias, generation).is_some() {
                     self.tell_waiting(&alias, &text);
@@ -35,6 +45,7 @@ impl Broker {
             Input::MasterUp { alias, generation, pid } => {
                 if self.current(&alias, generation).is_some() {
                     self.event(&alias, connection::Event::MasterUp { pid });
+                    self.learn(&alias);
                     self.up(&alias, false);
                 }
             }

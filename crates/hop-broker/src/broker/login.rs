@@ -58,7 +58,7 @@ async fn meaning(
 /// Runs a login from its preparation to the end of its master.
 pub(super) async fn mastering(
     preparation: Preparation,
-    plan: Plan,
+    mut plan: Plan,
     errand: Errand,
     given_up: CancellationToken,
 ) {
@@ -68,7 +68,10 @@ pub(super) async fn mastering(
         prepared = preparation.run(&errand) => prepared.map_err(Some),
     };
     let failure = match prepared {
-        Ok(()) => run_and_listen(&plan, &errand).await.err(),
+        Ok(()) => {
+            plan.once = preparation.is_answered(&plan.alias);
+            run_and_listen(&plan, &errand).await.err()
+        }
         Err(failure) => failure,
     };
     let (alias, generation) = (errand.alias, errand.generation);

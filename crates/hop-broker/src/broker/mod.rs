@@ -5,6 +5,7 @@
 //! questions go to the people who wait for their answer, and to those who said that they are there for all.
 
 mod admission;
+mod answering;
 mod asking;
 mod attempt;
 mod effects;
@@ -19,6 +20,7 @@ mod preparing;
 mod requests;
 mod room;
 mod run;
+mod safe;
 mod serve;
 mod telling;
 mod wanting;
@@ -28,6 +30,7 @@ use crate::host_settings::HostSettingsFiles;
 use crate::prompt::Desk;
 use crate::protocol::{Event, Failure, FailureKind, Request, Status};
 use crate::web::Web;
+use answering::{Candidate, Verdict};
 use errand::Answer;
 use held::{Asking, Held};
 use hop_connect::budget::LoginBudget;
@@ -51,8 +54,8 @@ pub struct Settings {
     pub program: OsString,
     /// What was decided about hosts.
     pub hosts: HostSettingsFiles,
-    /// Where what is to be remembered is kept: a folder of the person's own, also on other machines of the same home.
-    pub state: PathBuf,
+    /// Where files of the person's are.
+    pub folders: Folders,
     /// Where the keys and the number of the loopback port are kept.
     pub keys: StateDirectory,
     /// The words of a program that makes its standard input its controlling terminal, and then becomes the program whose
@@ -68,19 +71,30 @@ pub struct Settings {
     pub stays: bool,
 }
 
+/// Where files of the person's are.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// The home that ssh goes by.
+    pub home: PathBuf,
+    /// What is to be remembered: the same on all machines of one home.
+    pub state: PathBuf,
+    /// The encrypted file of secrets.
+    pub secrets: PathBuf,
+}
+
 impl Settings {
     /// The usual ones.
     #[must_use]
     pub fn new(
         hosts: HostSettingsFiles,
-        state: PathBuf,
+        folders: Folders,
         keys: StateDirectory,
         on_terminal: Vec<OsString>,
     ) -> Self {
         Self {
             program: "ssh".into(),
             hosts,
-            state,
+            folders,
             keys,
             on_terminal,
             budget: 10,
@@ -100,6 +114,8 @@ enum Input {
     Resolved { alias: Alias, result: Result<Meaning, NotKnown> },
     Runs { alias: Alias, generation: u64, pid: Option<u32> },
     Asked { alias: Alias, generation: u64, text: String, reply: Answer },
+    Judged { alias: Alias, generation: u64, candidate: Box<Candidate>, verdict: Verdict },
+    Note { alias: Alias, generation: u64, text: String },
     Progress { alias: Alias, generation: u64, text: String },
     MasterUp { alias: Alias, generation: u64, pid: u32 },
     MasterEnded { alias: Alias, generation: u64, failure: Option<Failure> },

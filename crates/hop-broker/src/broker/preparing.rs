@@ -3,12 +3,16 @@
 //! Must stay true: nothing of it is done twice at once for the same script, whatever broker does it; each step has an
 //! end; a step that fails ends the login with a sentence that names it.
 
+use super::Folders;
 use super::errand::Errand;
+use crate::answers::{Answers, HostAnswers};
 use crate::dialogue::{Dialogue, Step};
 use crate::host_settings::HostSettings;
 use crate::protocol::{Failure, FailureKind};
 use crate::script::Script;
+use hop_connect::Alias;
 use hop_connect::resolve::Resolved;
+use hop_secrets::Exposed;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -25,13 +29,13 @@ pub(super) struct Preparation {
     pub(super) environment: Vec<(OsString, OsString)>,
     /// See [`super::Settings::on_terminal`].
     pub(super) on_terminal: Vec<OsString>,
-    /// See [`super::Settings::state`].
-    pub(super) state: PathBuf,
+    pub(super) folders: Folders,
 }
 
 impl Preparation {
     /// Does all of it.
     pub(super) async fn run(&self, errand: &Errand) -> Result<(), Failure> {
+        self.check_keys(&errand.alias)?;
         if self.settings.when_ready {
             let alias = &errand.alias;
             let text = format!("{alias} waits only a while for answers. Press Enter when you are ready:");
@@ -39,6 +43,38 @@ impl Preparation {
         }
         if let Some(path) = &self.settings.authentication_script {
             self.run_script(errand, path.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether something may be answered without a person; then each question is answered once only.
+    pub(super) fn is_answered(&self, alias: &Alias) -> bool {
+        let book = Answers::within(&self.folders.state).read();
+        book.is_ok_and(|book| book.of(alias).is_some_and(HostAnswers::answers_something))
+    }
+
+    /// Keys that others can read, or that are about to be published, are no keys any more.
+    fn check_keys(&self, alias: &Alias) -> Result<(), Failure> {
+        let user = rustix::process::geteuid().as_raw();
+        for named in &self.resolved.identity_files {
+            let path = match named.strip_prefix("~/") {
+                Some(rest) => self.folders.home.join(rest),
+                None => PathBuf::from(named),
+            };
+            // One that is not there, or that ssh cannot read either, is not used.
+            let is_there = path.is_file();
+            if let Err(exposed) = hop_secrets::check_unexposed(&path, user)
+                && is_there
+                && !matches!(exposed, Exposed::Foreign { .. })
+            {
+                let text = exposed.to_string();
+                let (reason, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+                return Err(Failure {
+                    kind: FailureKind::Config,
+                    reason: format!("not logging in to {alias} with an exposed key: {reason}"),
+                    hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
+                });
+            }
         }
         Ok(())
     }
@@ -59,7 +95,7 @@ impl Preparation {
         };
         let script = Script::check(path).map_err(|error| refused(&error))?;
         // One that runs already may have made what this one is to make; then it has nothing to do.
-        let _alone = script.lock(&self.state).await.map_err(|error| refused(&error))?;
+        let _alone = script.lock(&self.folders.state).await.map_err(|error| refused(&error))?;
         errand.progress(format!("running {}", script.path().display())).await;
         let mut environment = self.environment.clone();
         let of_host = [

@@ -14,8 +14,16 @@ use std::time::Duration;
 
 /// A program of the user could set anything else of ssh's environment by asking; it gains nothing by it, but a
 /// misunderstanding could: these are what logins need.
-const ENVIRONMENT: &[&str] =
-    &["SSH_AUTH_SOCK", "KRB5CCNAME", "PATH", "LANG", "LC_ALL", "DISPLAY", "WAYLAND_DISPLAY"];
+const ENVIRONMENT: &[&str] = &[
+    "SSH_AUTH_SOCK",
+    "KRB5CCNAME",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
 /// Longer than this is a mistake in a number.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Shorter is over before it is used.

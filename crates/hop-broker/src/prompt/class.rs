@@ -98,7 +98,17 @@ impl Class {
         ]);
         let password = has(&["password"]);
         // "One-time password" is a code; "Password + OTP" and "password followed by your token" are both.
-        let joined = has(&["+", "followed by", "and otp", "and token", "and code", "& otp", "&otp"]);
+        let joined = has(&[
+            "+",
+            "followed by",
+            "and otp",
+            "and token",
+            "and code",
+            "and verification",
+            "& verification",
+            "& otp",
+            "&otp",
+        ]);
         match (password, code) {
             (true, true) if joined => Self::PasswordAndCode,
             (_, true) => Self::Code,
@@ -169,6 +179,7 @@ mod tests {
             ("(alice@hpc) Your OTP: ", Class::Code),
             ("(alice@perlmutter) Password + OTP: ", Class::PasswordAndCode),
             ("Enter your password followed by your token code: ", Class::PasswordAndCode),
+            ("(alice@hpc) Password & verification code: ", Class::PasswordAndCode),
             (duo, Class::Menu),
             ("(a@b) Select: [1] push [2] sms ", Class::Menu),
             ("Visit https://idp.example.org/device and enter ABCD-1234, then press Enter: ", Class::Link),

@@ -7,8 +7,10 @@ pub(crate) mod generate;
 pub(crate) mod out;
 pub(crate) mod proxy;
 pub(crate) mod proxy_port;
+pub(crate) mod secret;
 pub(crate) mod sftp_server;
 pub(crate) mod up;
+pub(crate) mod vault;
 pub(crate) mod walls;
 
 pub(crate) mod serve;

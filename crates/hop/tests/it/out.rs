@@ -7,6 +7,7 @@ mod passengers;
 mod port;
 mod prompts;
 mod scripts;
+mod secrets;
 mod settings;
 mod tools;
 mod web;

@@ -76,8 +76,16 @@ fn start() -> Result<(), CommandError> {
 
 /// What a login may need of this environment.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    const NEEDED: &[&str] =
-        &["SSH_AUTH_SOCK", "KRB5CCNAME", "PATH", "LANG", "LC_ALL", "DISPLAY", "WAYLAND_DISPLAY"];
+    const NEEDED: &[&str] = &[
+        "SSH_AUTH_SOCK",
+        "KRB5CCNAME",
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "DBUS_SESSION_BUS_ADDRESS",
+    ];
     NEEDED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }
 

@@ -4,7 +4,7 @@ use super::{broker, on_terminal, places, ssh_config, unit};
 use crate::cli::out::{Daemon as Arguments, DaemonAction};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use hop_broker::broker::Settings;
+use hop_broker::broker::{Folders, Settings};
 use hop_broker::daemon::{Daemon, DaemonError};
 use hop_broker::host_settings::HostSettingsFiles;
 use hop_broker::{Event, Request};
@@ -50,13 +50,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// The administrator's settings of hosts.
 const MACHINE: &str = "/etc/hop/config.toml";
 
+pub(crate) fn host_settings() -> HostSettingsFiles {
+    HostSettingsFiles { person: Some(places::config().join("config.toml")), machine: Some(MACHINE.into()) }
+}
+
 fn settings(program: &Path) -> Settings {
-    let hosts = HostSettingsFiles {
-        person: Some(places::config().join("config.toml")),
-        machine: Some(MACHINE.into()),
-    };
+    let hosts = host_settings();
     let on_terminal = vec![program.into(), on_terminal::NAME.into(), "--".into()];
-    Settings::new(hosts, places::state(), ssh_config::state(), on_terminal)
+    let folders = Folders {
+        home: ssh_config::home(),
+        state: places::state(),
+        secrets: crate::command::vault::data_folder().join("secrets"),
+    };
+    Settings::new(hosts, folders, ssh_config::state(), on_terminal)
 }
 
 /// The JSON document.

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, Termios};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A terminal that a person sits at.
 #[derive(Debug)]
@@ -51,6 +51,13 @@ impl Terminal {
         let asked = read_answer(restored.terminal, prompt, echo, other);
         let _ = restored.terminal.write_all(b"\n");
         asked
+    }
+
+    /// Asks until there is an answer.
+    pub(crate) fn ask_alone(&mut self, prompt: &str, echo: bool) -> io::Result<Asked> {
+        // Nothing ever comes from there, as long as its other end is held.
+        let (never, _held) = io::pipe()?;
+        self.ask(prompt, echo, never.as_fd())
     }
 
     /// Waits for Enter, or for something on `other`.

@@ -183,6 +183,31 @@ impl Machine {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     }
 
+    /// A PAM service, and an sshd on a port that asks by it after the key.
+    pub(crate) fn pam(&self, port: u16, name: &str, auth: &str) {
+        let service = format!("{auth}\naccount required pam_permit.so\nsession required pam_permit.so\n");
+        self.scratch.write(format!("pam/{name}"), service);
+        std::os::unix::fs::symlink(program("/usr/sbin/sshd"), self.scratch.join(name)).unwrap();
+        let both = [
+            "UsePAM=yes",
+            "AuthenticationMethods=publickey,keyboard-interactive:pam",
+            "PasswordAuthentication=no",
+        ];
+        self.sshd(port, self.scratch.join(name).to_str().unwrap(), &both);
+        let config = std::fs::read_to_string(self.home(".ssh/config")).unwrap();
+        let host = format!("Host {name}\n    HostName 127.0.0.1\n    Port {port}\n");
+        std::fs::write(self.home(".ssh/config"), config + &host).unwrap();
+    }
+
+    /// The one-time codes of its servers, as strict as real ones: none counts twice, three tries in half a minute.
+    pub(crate) fn be_strict(&self) {
+        let path = self.scratch.join("totp");
+        std::fs::remove_file(&path).unwrap();
+        let text = "\" RATE_LIMIT 3 30\n\" DISALLOW_REUSE\n\" WINDOW_SIZE 3\n\" TOTP_AUTH\n";
+        self.scratch.write("totp", format!("{TOTP_SECRET}\n{text}"));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    }
+
     /// A program of the person's.
     pub(crate) fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.scratch.write(name, text);
@@ -206,6 +231,8 @@ impl Machine {
         let hop = Path::new(env!("CARGO_BIN_EXE_hop"));
         let pid = self.inside.to_string();
         let sockets = format!("HOP_SOCKET_DIR={}", self.scratch.join("s").display());
+        // The kernel keeps keys of files by their paths, and keeps them for all machines.
+        let data = format!("XDG_DATA_HOME={}", self.scratch.join("data").display());
         let path = format!("PATH={}:/usr/local/bin:/usr/bin:/bin", hop.parent().unwrap().display());
         let nsenter = program("nsenter").display().to_string();
         [
@@ -223,6 +250,7 @@ impl Machine {
             "LANG=C",
             &path,
             &sockets,
+            &data,
         ]
         .map(Into::into)
         .to_vec()
