@@ -38,12 +38,20 @@ pub enum Door {
     OneSession,
     /// Cluster: a key; no forwardings.
     NoForwarding,
+    /// Cluster: a key; one connection at a time.
+    OneConnection,
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::KeyAndCode, Self::PasswordAndCode, Self::Key, Self::OneSession, Self::NoForwarding];
+    pub const ALL: [Self; 6] = [
+        Self::KeyAndCode,
+        Self::PasswordAndCode,
+        Self::Key,
+        Self::OneSession,
+        Self::NoForwarding,
+        Self::OneConnection,
+    ];
 
     /// Where it listens.
     #[must_use]
@@ -53,6 +61,7 @@ impl Door {
             Self::PasswordAndCode => 2222,
             Self::OneSession => 2224,
             Self::NoForwarding => 2225,
+            Self::OneConnection => 2226,
         }
     }
 
@@ -75,7 +84,7 @@ impl Door {
             Self::PasswordAndCode => {
                 "UsePAM yes\nAuthenticationMethods keyboard-interactive:pam\nPasswordAuthentication no\n"
             }
-            Self::Key => "UsePAM no\nAuthenticationMethods publickey\n",
+            Self::Key | Self::OneConnection => "UsePAM no\nAuthenticationMethods publickey\n",
             Self::OneSession => "UsePAM no\nAuthenticationMethods publickey\nMaxSessions 1\n",
             Self::NoForwarding => "UsePAM no\nAuthenticationMethods publickey\nDisableForwarding yes\n",
         }
@@ -86,7 +95,7 @@ impl Door {
         match self {
             Self::KeyAndCode => "lab-code",
             Self::PasswordAndCode => "lab-password-code",
-            Self::Key | Self::OneSession | Self::NoForwarding => "sshd",
+            Self::Key | Self::OneSession | Self::NoForwarding | Self::OneConnection => "sshd",
         }
     }
 }
@@ -135,7 +144,7 @@ impl Lab {
         lab.make_keys();
         for door in Door::ALL {
             let machine = if door.is_of_the_bastion() { &lab.bastion } else { &lab.cluster };
-            machine.serve(door.port(), door.service(), door.settings());
+            machine.serve(door.port(), door.service(), door.settings(), door == Door::OneConnection);
         }
         lab
     }

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: ssh's own sentence is always part of the reason; a cause is named only where its words are known.
 
+use super::changed_key::ChangedKey;
 use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::resolve::Resolved;
@@ -91,6 +92,11 @@ const SIGNS: &[Sign] = &[
 /// Explains a login that failed.
 #[must_use]
 pub fn explain(attempt: &Failed<'_>) -> Failure {
+    if let Some(changed) = ChangedKey::find(attempt.said) {
+        let alias = attempt.alias.as_str();
+        let reason = format!("cannot log in to {alias}: {}", changed.reason());
+        return Failure { kind: FailureKind::Denied, reason, hint: Some(changed.hint(alias)) };
+    }
     let last = attempt.said.iter().rfind(|line| !line.is_empty());
     let reason = match last {
         Some(line) => format!("cannot log in to {}: {line}", attempt.alias),

@@ -8,6 +8,7 @@ mod admission;
 mod answering;
 mod asking;
 mod attempt;
+mod changed_key;
 mod effects;
 mod ends;
 mod errand;
@@ -175,6 +176,6 @@ fn needs_person(alias: &Alias) -> Failure {
     Failure {
         kind: FailureKind::NeedsPerson,
         reason: format!("logging in to {alias} needs a person, and nobody is there to be asked"),
-        hint: Some(format!("hop login {alias} in a terminal, or hop answer")),
+        hint: Some(format!("hop login {alias} in a terminal, hop answer, or hop answer --page")),
     }
 }

@@ -20,6 +20,23 @@ const SOCKETS: &str = "/run/hop";
 /// Every machine knows all names.
 const HOSTS: &str = "127.0.0.1 localhost\n10.77.1.2 client\n10.77.1.1 bastion\n10.77.2.2 cluster\n";
 
+/// A listener that has one connection, and hangs up on all others. It goes to the background when it listens.
+const ONE_AT_A_TIME: &str = "\
+import os, socket, subprocess, sys
+listener, child = socket.create_server(('', int(sys.argv[1]))), None
+if os.fork():
+    os._exit(0)
+os.setsid()
+null = os.open('/dev/null', os.O_RDWR)
+for stream in range(3):
+    os.dup2(null, stream)
+while True:
+    connection, _ = listener.accept()
+    if child is None or child.poll() is not None:
+        child = subprocess.Popen(sys.argv[2:], stdin=connection, stdout=connection)
+    connection.close()
+";
+
 /// A running machine; all its processes end with it.
 #[derive(Debug)]
 pub struct Machine {
@@ -149,8 +166,8 @@ impl Machine {
         succeed(command, self.name);
     }
 
-    /// Starts an sshd.
-    pub(super) fn serve(&self, port: u16, service: &str, settings: &str) {
+    /// Starts an sshd; it listens when this returns.
+    pub(super) fn serve(&self, port: u16, service: &str, settings: &str, is_for_one: bool) {
         let config = self.folder.join(format!("sshd-{port}.conf"));
         let text = format!(
             "Port {port}\nHostKey {}\nPidFile none\nLogLevel VERBOSE\nX11Forwarding yes\nPrintMotd no\n\
@@ -163,7 +180,14 @@ impl Machine {
             std::os::unix::fs::symlink(program("/usr/sbin/sshd"), &named).expect("name an sshd");
         }
         let log = self.log_of(port);
-        self.root(&format!("{} -f {} -E {}", named.display(), config.display(), log.display()));
+        let words = format!("{} -f {} -E {}", named.display(), config.display(), log.display());
+        if is_for_one {
+            let script = self.folder.join("one.py");
+            std::fs::write(&script, ONE_AT_A_TIME).expect("write a listener");
+            self.root(&format!("python3 -I {} {port} {words} -i", script.display()));
+        } else {
+            self.root(&words);
+        }
     }
 
     /// Where the sshd at a port logs.

@@ -66,10 +66,12 @@ fn why(host: &Alias, connection: Option<ConnectionStatus>) -> CommandError {
         StateName::Starting => {
             let asks = connection.asks.map(|asks| format!(" and asks for: {asks}")).unwrap_or_default();
             CommandError::new(ErrorKind::Later, format!("the login to {host} is in progress{asks}"))
-                .hint(format!("hop login {host} in a terminal, or hop answer"))
+                .hint(format!("hop login {host} in a terminal, hop answer, or hop answer --page"))
         }
         StateName::Down => {
             let reason = connection.reason.unwrap_or_else(|| "nobody has logged in".to_owned());
+            // What the login's own failure begins with.
+            let reason = reason.strip_prefix(&format!("cannot log in to {host}: ")).unwrap_or(&reason);
             CommandError::new(ErrorKind::Denied, format!("{host} is not logged in: {reason}"))
                 .hint(format!("hop login {host}"))
         }

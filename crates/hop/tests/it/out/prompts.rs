@@ -54,7 +54,10 @@ fn where_nobody_is_an_ssh_is_told_at_once_and_never_logs_in_by_itself() {
             machine.shell(&format!("{ssh} true")).limit(std::time::Duration::from_secs(20)).status(255);
         let said = refused.stderr();
         assert!(said.contains("the login to totp is in progress and asks for: one-time code"), "{said}");
-        assert!(said.contains("hint: hop login totp in a terminal, or hop answer"), "{said}");
+        assert!(
+            said.contains("hint: hop login totp in a terminal, hop answer, or hop answer --page"),
+            "{said}"
+        );
     }
     assert_eq!(machine.accepted(2202), 0);
     // One login for all three, and it can still be answered; a second terminal sees that it is settled.
@@ -91,7 +94,13 @@ fn what_fails_is_said_with_a_cure() {
     let other = format!("[127.0.0.1]:2201 {wrong}");
     std::fs::write(machine.home(".ssh/known_hosts"), other).unwrap();
     let failed = machine.hop(&["login", "plain"]).status(77).stderr();
-    assert!(failed.contains("Host key verification failed") && failed.contains("ssh-keygen -R"), "{failed}");
+    let shown = machine.shell(
+        "ssh-keygen -lf /proc/self/fd/0 < <(ssh-keyscan -p 2201 127.0.0.1 2>/dev/null | cut -d' ' -f2-)",
+    );
+    let fingerprint = shown.success().stdout().split(' ').nth(1).unwrap().to_owned();
+    let reason = format!("Host key verification failed: [127.0.0.1]:2201 shows the key {fingerprint}, and ");
+    assert!(failed.contains(&reason) && failed.contains(".ssh/known_hosts:1 has another one"), "{failed}");
+    assert!(failed.contains("ssh-keygen -R '[127.0.0.1]:2201'"), "{failed}");
 }
 
 #[test]
