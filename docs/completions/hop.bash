@@ -46,6 +46,9 @@ _hop() {
             hop,help)
                 cmd="hop__subcmd__help"
                 ;;
+            hop,jupyter)
+                cmd="hop__subcmd__jupyter"
+                ;;
             hop,login)
                 cmd="hop__subcmd__login"
                 ;;
@@ -526,6 +529,9 @@ _hop() {
             hop__subcmd__help,help)
                 cmd="hop__subcmd__help__subcmd__help"
                 ;;
+            hop__subcmd__help,jupyter)
+                cmd="hop__subcmd__help__subcmd__jupyter"
+                ;;
             hop__subcmd__help,login)
                 cmd="hop__subcmd__help__subcmd__login"
                 ;;
@@ -700,6 +706,21 @@ _hop() {
             hop__subcmd__help__subcmd__daemon,unit)
                 cmd="hop__subcmd__help__subcmd__daemon__subcmd__unit"
                 ;;
+            hop__subcmd__help__subcmd__jupyter,add)
+                cmd="hop__subcmd__help__subcmd__jupyter__subcmd__add"
+                ;;
+            hop__subcmd__help__subcmd__jupyter,list)
+                cmd="hop__subcmd__help__subcmd__jupyter__subcmd__list"
+                ;;
+            hop__subcmd__help__subcmd__jupyter,login)
+                cmd="hop__subcmd__help__subcmd__jupyter__subcmd__login"
+                ;;
+            hop__subcmd__help__subcmd__jupyter,remove)
+                cmd="hop__subcmd__help__subcmd__jupyter__subcmd__remove"
+                ;;
+            hop__subcmd__help__subcmd__jupyter,status)
+                cmd="hop__subcmd__help__subcmd__jupyter__subcmd__status"
+                ;;
             hop__subcmd__help__subcmd__secret,enable)
                 cmd="hop__subcmd__help__subcmd__secret__subcmd__enable"
                 ;;
@@ -720,6 +741,42 @@ _hop() {
                 ;;
             hop__subcmd__help__subcmd__ssh__subcmd__config,show)
                 cmd="hop__subcmd__help__subcmd__ssh__subcmd__config__subcmd__show"
+                ;;
+            hop__subcmd__jupyter,add)
+                cmd="hop__subcmd__jupyter__subcmd__add"
+                ;;
+            hop__subcmd__jupyter,help)
+                cmd="hop__subcmd__jupyter__subcmd__help"
+                ;;
+            hop__subcmd__jupyter,list)
+                cmd="hop__subcmd__jupyter__subcmd__list"
+                ;;
+            hop__subcmd__jupyter,login)
+                cmd="hop__subcmd__jupyter__subcmd__login"
+                ;;
+            hop__subcmd__jupyter,remove)
+                cmd="hop__subcmd__jupyter__subcmd__remove"
+                ;;
+            hop__subcmd__jupyter,status)
+                cmd="hop__subcmd__jupyter__subcmd__status"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,add)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__add"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,help)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__help"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,list)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__list"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,login)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__login"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,remove)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__remove"
+                ;;
+            hop__subcmd__jupyter__subcmd__help,status)
+                cmd="hop__subcmd__jupyter__subcmd__help__subcmd__status"
                 ;;
             hop__subcmd__secret,enable)
                 cmd="hop__subcmd__secret__subcmd__enable"
@@ -782,7 +839,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3324,7 +3381,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help)
-            opts="up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4079,6 +4136,90 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__help__subcmd__jupyter)
+            opts="add list status login remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__jupyter__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__jupyter__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__jupyter__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__jupyter__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__jupyter__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__help__subcmd__login)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4375,6 +4516,240 @@ _hop() {
             ;;
         hop__subcmd__help__subcmd__walls)
             opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter)
+            opts="-h --help add list status login remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__add)
+            opts="-y -h --user --server --name --key --token-file --expires --renew --revoke-large --options --ca-file --start-timeout --yes --no-test --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expires)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revoke-large)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                --options)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --start-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help)
+            opts="add list status login remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__list)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__login)
+            opts="-h --token-file --expires --renew --revoke-large --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expires)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revoke-large)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__remove)
+            opts="-y -h --yes --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__jupyter__subcmd__status)
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

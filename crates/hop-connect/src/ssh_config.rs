@@ -20,11 +20,18 @@ const HEADER: &str = "# Written by hop; hop ssh-config enable and disable change
 /// A configuration larger than this is not one.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
+/// The line for servers behind a JupyterHub. Their blocks have a file of their own, without Match: programs that read
+/// such files themselves (VS Code's forks) understand it. It stands before any Host or Match, too.
+const INCLUDE_JUPYTER: &str = "Include ~/.ssh/hop-jupyter.conf";
+const HEADER_JUPYTER: &str = "# Written by hop; hop jupyter add and remove change it.\n";
+
 /// The two files of one user.
 #[derive(Clone, Debug)]
 pub struct SshConfig {
     config: PathBuf,
     blocks: PathBuf,
+    include: &'static str,
+    header: &'static str,
 }
 
 /// Why a configuration cannot be read or written.
@@ -88,7 +95,30 @@ impl SshConfig {
     #[must_use]
     pub fn of_home(home: &Path) -> Self {
         let folder = home.join(".ssh");
-        Self { config: folder.join("config"), blocks: folder.join("hop.conf") }
+        let (config, blocks) = (folder.join("config"), folder.join("hop.conf"));
+        Self { config, blocks, include: INCLUDE, header: HEADER }
+    }
+
+    /// The files of servers behind a JupyterHub.
+    #[must_use]
+    pub fn of_home_for_jupyter(home: &Path) -> Self {
+        let folder = home.join(".ssh");
+        let (config, blocks) = (folder.join("config"), folder.join("hop-jupyter.conf"));
+        Self { config, blocks, include: INCLUDE_JUPYTER, header: HEADER_JUPYTER }
+    }
+
+    /// Whether the person's own configuration has lines for a host of this very name.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_own_host(&self, alias: &Alias) -> Result<bool, SshConfigError> {
+        let text = read(&self.config)?.unwrap_or_default();
+        let names = |line: &str| {
+            let mut words = line.split(|c: char| c.is_whitespace() || "=\"".contains(c));
+            words.find(|word| !word.is_empty()).is_some_and(|word| word.eq_ignore_ascii_case("host"))
+                && words.any(|word| word == alias.as_str())
+        };
+        Ok(text.lines().any(names))
     }
 
     /// What is there now.
@@ -101,7 +131,7 @@ impl SshConfig {
             return Ok(Standing::Absent);
         }
         let config = read(&self.config)?.unwrap_or_default();
-        Ok(if has_include(&config) { Standing::Enabled } else { Standing::NotIncluded })
+        Ok(if has_include(&config, self.include) { Standing::Enabled } else { Standing::NotIncluded })
     }
 
     /// The hosts that have a block.
@@ -113,7 +143,7 @@ impl SshConfig {
         Ok(Blocks::parse(&blocks).0.into_iter().filter_map(|(alias, _)| alias).collect())
     }
 
-    /// Works out what puts a host's block there ([`block`], [`plain_block`]).
+    /// Works out what puts a host's block there ([`block`], [`plain_block`], or one of the caller's).
     ///
     /// # Errors
     /// When a file cannot be read or changed safely.
@@ -121,10 +151,8 @@ impl SshConfig {
         let before = read(&self.blocks)?;
         let mut blocks = Blocks::parse(before.as_deref().unwrap_or_default());
         blocks.set(alias, text);
-        let files = vec![
-            FileChange { path: self.blocks.clone(), before, after: Some(blocks.text()) },
-            self.with_include(true)?,
-        ];
+        let after = Some(blocks.text(self.header));
+        let files = vec![FileChange { path: self.blocks.clone(), before, after }, self.with_include(true)?];
         Ok(Change { files }.trimmed())
     }
 
@@ -137,7 +165,7 @@ impl SshConfig {
         let mut blocks = Blocks::parse(before.as_deref().unwrap_or_default());
         blocks.remove(alias);
         let last = blocks.0.iter().all(|(alias, _)| alias.is_none());
-        let after = if last { None } else { Some(blocks.text()) };
+        let after = if last { None } else { Some(blocks.text(self.header)) };
         let mut files = vec![FileChange { path: self.blocks.clone(), before, after }];
         if last {
             files.push(self.with_include(false)?);
@@ -148,28 +176,37 @@ impl SshConfig {
     fn with_include(&self, wanted: bool) -> Result<FileChange, SshConfigError> {
         let before = read(&self.config)?;
         let text = before.clone().unwrap_or_default();
-        let after = match (wanted, has_include(&text)) {
+        // One that stands too late does nothing; it is taken out, not doubled.
+        let without = || text.split_inclusive('\n').filter(|line| line.trim() != self.include);
+        let after = match (wanted, has_include(&text, self.include)) {
             (true, true) | (false, false) => before.clone(),
             (true, false) => {
-                // One that stands too late does nothing; it is taken out, not doubled.
-                let rest: String = text.split_inclusive('\n').filter(|line| line.trim() != INCLUDE).collect();
-                Some(format!("{INCLUDE}\n{rest}"))
+                let rest: String = without().collect();
+                // Of two values ssh takes the first: a shared login goes before.
+                Some(match rest.strip_prefix(INCLUDE).and_then(|rest| rest.strip_prefix('\n')) {
+                    Some(rest) if self.include != INCLUDE => format!("{INCLUDE}\n{}\n{rest}", self.include),
+                    _ => format!("{}\n{rest}", self.include),
+                })
             }
-            (false, true) => {
-                let rest = text.trim_start().strip_prefix(INCLUDE).unwrap_or_default();
-                let rest = rest.strip_prefix('\n').unwrap_or(rest).to_owned();
-                (!rest.is_empty()).then_some(rest)
-            }
+            (false, true) => Some(without().collect::<String>()).filter(|rest| !rest.is_empty()),
         };
         Ok(FileChange { path: self.config.clone(), before, after })
     }
 }
 
-/// Whether the Include line is the first that means anything.
-fn has_include(config: &str) -> bool {
+/// Whether the Include line stands where it counts for every host: ours is the first that means anything, that of Jupyter's
+/// servers comes before any Host or Match.
+fn has_include(config: &str, include: &str) -> bool {
     let mut lines = config.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    // Only the very first line is ours to take out again.
-    lines.next() == Some(INCLUDE) && config.trim_start().starts_with(INCLUDE)
+    if include == INCLUDE {
+        // Only the very first line is ours to take out again.
+        return lines.next() == Some(INCLUDE) && config.trim_start().starts_with(INCLUDE);
+    }
+    let begins_section = |line: &str| {
+        let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
+        word.eq_ignore_ascii_case("host") || word.eq_ignore_ascii_case("match")
+    };
+    lines.take_while(|line| !begins_section(line)).any(|line| line == include)
 }
 
 /// The blocks of a file in their order; what stands between them belongs to nobody and is kept.
@@ -213,10 +250,10 @@ impl Blocks {
         self.0.retain(|(found, _)| found.as_ref() != Some(alias));
     }
 
-    fn text(&self) -> String {
+    fn text(&self, header: &str) -> String {
         let mut text = String::new();
-        if !self.0.iter().any(|(alias, part)| alias.is_none() && part.starts_with(HEADER)) {
-            text.push_str(HEADER);
+        if !self.0.iter().any(|(alias, part)| alias.is_none() && part.starts_with(header)) {
+            text.push_str(header);
         }
         for (alias, part) in &self.0 {
             match alias {
@@ -378,6 +415,35 @@ mod tests {
             assert_eq!(left.as_deref(), own.filter(|text| !text.is_empty()));
             assert!(!home.path().join(".ssh/hop.conf").exists());
         }
+    }
+
+    #[test]
+    fn blocks_for_jupyter_live_beside_the_others() {
+        for own in [Some(OWN), None] {
+            let (home, config) = home(own);
+            let jupyter = SshConfig::of_home_for_jupyter(home.path());
+            let path = home.path().join(".ssh/config");
+            let set = || jupyter.enable(&alias("hub"), "Host hub\n    User x\n".to_owned()).unwrap();
+            set().apply().unwrap();
+            assert!(set().is_empty(), "twice changes nothing");
+            assert_eq!(jupyter.standing(&alias("hub")).unwrap(), Standing::Enabled);
+            enable(&config, "saga").apply().unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let both = format!("{INCLUDE}\n{INCLUDE_JUPYTER}\n");
+            assert_eq!(text, format!("{both}{}", own.unwrap_or_default()));
+            assert_eq!(jupyter.standing(&alias("hub")).unwrap(), Standing::Enabled);
+            jupyter.disable(&alias("hub")).unwrap().apply().unwrap();
+            assert_eq!(config.standing(&alias("saga")).unwrap(), Standing::Enabled);
+            set().apply().unwrap();
+            assert!(std::fs::read_to_string(&path).unwrap().starts_with(&both));
+            config.disable(&alias("saga")).unwrap().apply().unwrap();
+            jupyter.disable(&alias("hub")).unwrap().apply().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), own);
+            assert!(!home.path().join(".ssh/hop-jupyter.conf").exists());
+        }
+        let (_home, config) = home(Some("Host *\n  X y\nhost = a \"hub\"\n"));
+        assert!(config.is_own_host(&alias("hub")).unwrap());
+        assert!(!config.is_own_host(&alias("hu")).unwrap());
     }
 
     #[test]

@@ -113,6 +113,24 @@ impl Hub {
         format!("ws://127.0.0.1:{}{}user/{USER}{slash}{name}/sshd/", self.port, self.base)
     }
 
+    /// The address of the Hub itself.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.base)
+    }
+
+    /// Asks an API of the Hub or of a server, with any token; the status and the answer.
+    #[must_use]
+    pub fn ask(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> (u16, Value) {
+        request(self.port, method, &format!("{}{path}", self.base), token, body)
+    }
+
+    /// A token of the tests' own service, which may do everything.
+    #[must_use]
+    pub fn admin_token(&self) -> &'static str {
+        ADMIN
+    }
+
     /// Asks the Hub's API, as somebody who may do everything; the status and the answer.
     #[must_use]
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
@@ -158,8 +176,13 @@ impl Hub {
     /// `access:servers!user=alice`.
     #[must_use]
     pub fn token(&self, scopes: &[&str]) -> PathBuf {
-        let body = json!({"note": "ssh", "expires_in": 3600, "scopes": scopes});
-        let (status, answer) = self.api("POST", &format!("/users/{USER}/tokens"), Some(&body));
+        self.token_of(USER, &json!({"note": "ssh", "expires_in": 3600, "scopes": scopes}))
+    }
+
+    /// A new token of anybody, as the Hub's API wants it asked for.
+    #[must_use]
+    pub fn token_of(&self, user: &str, body: &Value) -> PathBuf {
+        let (status, answer) = self.api("POST", &format!("/users/{user}/tokens"), Some(body));
         let token = answer["token"].as_str().unwrap_or_else(|| panic!("no token: {status} {answer}"));
         self.token_file(token)
     }
@@ -240,7 +263,7 @@ c.Spawner.cmd = ["{environment}/bin/python", "-m", "jupyterhub.singleuser"]
 c.Spawner.environment = {{"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp", "TMPDIR": "/tmp"}}
 c.JupyterHub.services = [{{"name": "tests", "api_token": "{ADMIN}"}}]
 c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"],
-    "scopes": ["admin:users", "admin:servers", "tokens", "access:servers"]}}]
+    "scopes": ["admin:users", "admin:servers", "tokens", "access:servers", "shares"]}}]
 {more}
 "#,
         base = options.base,

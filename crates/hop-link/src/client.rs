@@ -19,6 +19,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -110,6 +111,14 @@ pub enum ConnectError {
     /// The token cannot stand in a header.
     #[error("the token has characters that no token has")]
     Token,
+    /// It is to be public and is not.
+    #[error("{host} is at {address}, an address that is not public")]
+    NotPublic {
+        /// The host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+    },
     /// It took too long.
     #[error("{host} did not answer within {} s", .time.as_secs())]
     Slow {
@@ -202,7 +211,7 @@ fn refusal(target: &Target, status: StatusCode, location: Option<String>) -> Ref
 type Answer = Result<WebSocket<ClientStream>, (StatusCode, Option<String>)>;
 
 async fn ask(target: &Target, options: &ClientOptions) -> Result<Answer, ConnectError> {
-    let stream = reach(target, options).await?;
+    let stream = reach(target, options, Reach::Anywhere).await?;
     let mut nonce = [0; 16];
     (options.random)(&mut nonce);
     let key = Base64::encode_string(&nonce);
@@ -280,10 +289,21 @@ async fn exchange(
     Ok((answer, upgraded.ok()))
 }
 
+/// Which addresses may be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Anywhere,
+    PublicAddresses,
+}
+
 /// A stream to the target: directly or through a proxy, with TLS if it is to be secure.
-pub(crate) async fn reach(target: &Target, options: &ClientOptions) -> Result<ClientStream, ConnectError> {
+pub(crate) async fn reach(
+    target: &Target,
+    options: &ClientOptions,
+    how: Reach,
+) -> Result<ClientStream, ConnectError> {
     let stream = match options.proxies.for_target(target)? {
-        None => dial(target.host(), target.port()).await?,
+        None => dial(target.host(), target.port(), how).await?,
         Some(proxy) => tunnel(&proxy, target).await?,
     };
     if !target.is_secure() {
@@ -298,11 +318,14 @@ pub(crate) async fn reach(target: &Target, options: &ClientOptions) -> Result<Cl
     Ok(ClientStream::Tls(Box::new(secured)))
 }
 
-async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+async fn dial(host: &str, port: u16, how: Reach) -> Result<TcpStream, ConnectError> {
     let addresses = tokio::net::lookup_host((host, port)).await;
     let addresses = addresses.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })?;
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
+        if how == Reach::PublicAddresses && !is_public(address.ip()) {
+            return Err(ConnectError::NotPublic { host: host.to_owned(), address: address.ip() });
+        }
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 // Without it only small packets are slower.
@@ -316,10 +339,33 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     Err(ConnectError::Connect { place: format!("{host}:{port}"), source: failed })
 }
 
+/// Whether an address is somebody's on the internet: not of this machine, a private network, a link or a test net
+/// (RFC 6890, RFC 4193), and for IPv6 of the range that is given out (2000::/3) without what leads back to IPv4.
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_documentation()
+                || matches!(
+                    (a, b, c),
+                    (0 | 224..=255, ..) | (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _)
+                ))
+        }
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            (0x2000..0x4000).contains(&first)
+                && !matches!((first, second), (0x2002, _) | (0x2001, 0 | 0x0db8))
+        }
+    }
+}
+
 /// A tunnel through an HTTP proxy.
 async fn tunnel(proxy: &ProxyUrl, target: &Target) -> Result<TcpStream, ConnectError> {
     let place = target.authority();
-    let stream = dial(&proxy.host, proxy.port).await?;
+    let stream = dial(&proxy.host, proxy.port, Reach::Anywhere).await?;
     let broken = |source| ConnectError::Http { host: format!("the proxy {proxy}"), source };
     let refused = |status: StatusCode| ConnectError::ProxyRefused {
         proxy: proxy.to_string(),
@@ -377,6 +423,37 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_addresses_are_public() {
+        for (address, public) in [
+            ("140.82.121.3", true),
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("172.31.0.1", false),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("0.0.0.0", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("2a00:1450:4001::1", true),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:140.82.121.3", true),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("2002:7f00:1::", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
         }
     }
 }

@@ -111,7 +111,7 @@ impl Target {
     }
 
     /// What a redirect's `Location` means from here; `None` when it is no URL that we speak.
-    pub(crate) fn join(&self, location: &str) -> Option<Self> {
+    pub fn join(&self, location: &str) -> Option<Self> {
         if location.contains("://") {
             return Self::parse(location).ok();
         }
@@ -124,7 +124,7 @@ impl Target {
     }
 
     /// Whether both have the same scheme, host and port: who may see the one's token may see the other's.
-    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
+    pub fn is_same_origin(&self, other: &Self) -> bool {
         (self.is_secure, &self.host, self.port) == (other.is_secure, &other.host, other.port)
     }
 

@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts, the man pages and the reference.
 
 pub(crate) mod admin;
+pub(crate) mod jupyter;
 pub(crate) mod out;
 pub(crate) mod proxy;
 pub(crate) mod secret;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Daemon(out::Daemon),
     Endpoint(Box<Endpoint>),
     SftpServer(SftpServer),
+    Jupyter(jupyter::Jupyter),
     Proxy(proxy::Proxy),
     Completions(Completions),
     #[command(hide = true)]

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Admin(arguments) => command::admin::run(&arguments),
         Command::Endpoint(arguments) => command::endpoint::run(&arguments),
         Command::SftpServer(arguments) => command::sftp_server::run(arguments.arguments),
+        Command::Jupyter(arguments) => command::jupyter::run(&arguments.command),
         Command::Proxy(arguments) => command::proxy::run(&arguments),
         Command::Completions(arguments) => command::generate::completions(&arguments),
         Command::Man(arguments) => command::generate::man(&arguments),

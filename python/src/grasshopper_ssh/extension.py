@@ -9,6 +9,8 @@ from traitlets import Bool, Enum, Float, List, Unicode, default
 
 from .endpoint import Endpoint, EndpointError
 from .handler import SSHHandler
+from .installed_keys import InstalledKeys
+from .key_door import ConfirmHandler, KeysHandler, Requests
 from .program import find_hop
 
 
@@ -29,6 +31,17 @@ class GrasshopperSSH(ExtensionApp):
         config=True,
         help="Files with the keys that may log in, as sshd's AuthorizedKeysFile; ~ is the home of the server's user. "
         "Default: ~/.ssh/authorized_keys, and JUPYTER_SSHD_PROXY_AUTHORIZED_KEYS_PATH if it is set.",
+    )
+    extra_keys = List(Unicode(), config=True, help="Lines of authorized_keys that may log in, too.")
+    key_installation = Enum(
+        ["off", "ask", "on"],
+        "ask",
+        config=True,
+        help="Whether the server's owner can have a key installed with a token of the Hub (hop jupyter add). ask: they confirm "
+        "each key in a browser. on: the token suffices, so that whoever has it gets in. off: keys are put by hand.",
+    )
+    installed_keys = Unicode(
+        "~/.local/share/hop/jupyter-keys", config=True, help="Where keys are kept that were installed with a token."
     )
     trusted_user_ca = List(
         Unicode(), config=True, help="Files with the public keys of CAs whose user certificates may log in."
@@ -78,6 +91,10 @@ class GrasshopperSSH(ExtensionApp):
         self._endpoint = Endpoint(self._command, self._environment, self.log, self._touch)
         on_idle = self._touch if self.count_idle_connections else None
         self.handlers.append((r"/sshd/?", SSHHandler, {"endpoint": self._endpoint, "beat": self.beat, "on_idle": on_idle}))
+        self._keys = InstalledKeys(_expand(self.installed_keys))
+        door = {"mode": self.key_installation, "keys": self._keys, "requests": Requests()}
+        self.handlers.append((r"/sshd/keys", KeysHandler, door))
+        self.handlers.append((r"/sshd/confirm/([A-Za-z0-9_-]+)", ConfirmHandler, door))
 
     def _command(self, socket):
         """The arguments of the SSH server that listens on ``socket``."""
@@ -88,6 +105,15 @@ class GrasshopperSSH(ExtensionApp):
         command += ["--user", "*"]
         for path in self.authorized_keys:
             command += ["--authorized-keys", _expand(path)]
+        if self.extra_keys:
+            extra = os.path.join(os.path.dirname(socket), "extra_keys")
+            with open(extra, "w", encoding="utf-8") as file:
+                file.writelines(f"{line.strip()}\n" for line in self.extra_keys)
+            command += ["--authorized-keys", extra]
+        if self.key_installation != "off":
+            # Those that were installed do not count while nobody may install any.
+            self._keys.make()
+            command += ["--authorized-keys", self._keys.path]
         for path in self.trusted_user_ca:
             command += ["--trusted-user-ca", _expand(path)]
         if self.idle_time:

@@ -12,6 +12,7 @@ from tornado.ioloop import PeriodicCallback
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from .endpoint import EndpointError
+from .person import may_use_ssh
 
 PIECE = 65536
 
@@ -61,11 +62,7 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
         user = self.current_user
         if user is None:
             raise web.HTTPError(403, "no token, or one that is not for this server")
-        allowed = self.authorizer.is_authorized(self, user, "execute", "terminals")
-        if hasattr(allowed, "__await__"):
-            allowed = await allowed
-        if not allowed:
-            # Whoever may not use a terminal may not use SSH.
+        if not await may_use_ssh(self):
             raise web.HTTPError(403, "this person may not use terminals here")
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
             raise web.HTTPError(405, "this address takes WebSockets, as hop proxy and websocat open them")

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("hop-gateway", Layer::Service),
     ("hop-portal", Layer::Service),
     ("hop-broker", Layer::Service),
+    ("hop-jupyter", Layer::Service),
     ("hop", Layer::Product),
     ("hop-py", Layer::Product),
     ("hop-testkit", Layer::Development),

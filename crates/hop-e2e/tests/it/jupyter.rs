@@ -182,7 +182,7 @@ fn a_server_that_stops_ends_its_sessions_and_comes_back_with_its_keys() {
         .openssh("ssh", &hub.hop_proxy(&token, &hub.url("lab")))
         .args(["hub", "echo $JUPYTERHUB_SERVER_NAME"]);
     assert_eq!(said.success().stdout(), "lab\n");
-    let session = hub.openssh("ssh", &command).args(["hub", "echo here; echo $$ > process; exec sleep 1000"]);
+    let session = hub.openssh("ssh", &command).args(["hub", "echo $$ > process; echo here; exec sleep 1000"]);
     let mut session = session.background();
     session.wait_for("the session", |text| text.contains("here").then_some(()));
     let process = std::fs::read_to_string(hub.home().join("process")).unwrap();

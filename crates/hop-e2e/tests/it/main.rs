@@ -20,6 +20,7 @@ mod expected;
 mod file_clients;
 mod forwardings;
 mod jupyter;
+mod jupyter_client;
 mod lab;
 mod libraries;
 mod openssh;

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod door;
 pub(crate) mod endpoint;
 pub(crate) mod generate;
+pub(crate) mod jupyter;
 pub(crate) mod out;
 pub(crate) mod proxy;
 pub(crate) mod proxy_port;
@@ -12,6 +13,7 @@ pub(crate) mod sftp_server;
 pub(crate) mod up;
 pub(crate) mod vault;
 pub(crate) mod walls;
+pub(crate) mod web;
 
 pub(crate) mod serve;
 pub(crate) mod server;

@@ -2,18 +2,18 @@
 //!
 //! What must stay true: standard output carries SSH and nothing else; the token is never an argument and never shown.
 
-mod explain;
+pub(crate) mod explain;
 mod hub;
-mod token;
+pub(crate) mod token;
 
 use self::hub::HubServer;
-use super::server;
+use self::token::Token;
+use super::{server, web};
 use crate::cli::proxy::Proxy;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_endpoint::listener::Incoming;
-use hop_link::{ClientOptions, Keepalive, Parted, ProxyVariables, Target, Trust, WebSocket};
-use std::path::Path;
+use hop_link::{ClientOptions, ClientStream, Keepalive, Parted, Target, WebSocket};
 use std::time::Duration;
 
 /// Servers of ours speak up every 25 s; others are asked. The other end always reads, so that silence means that it is
@@ -23,37 +23,28 @@ const ASK: Keepalive = Keepalive::Ask { after: Duration::from_secs(45), give_up:
 /// Connects, and moves bytes until either side ends.
 pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
     let target = Target::parse(&arguments.url).or_fail(ErrorKind::Config)?;
-    let token = token::find(arguments)?;
-    if token.is_some() && !target.is_secure() && !target.is_loopback() {
-        output::warning(&format!("the token crosses the network in the clear to {}", target.host()));
-    }
-    let trust = match target.is_secure() {
-        true => Some(trust(arguments.ca_file.as_deref())?),
-        false => None,
-    };
-    let options = ClientOptions {
-        token,
-        trust,
-        proxies: proxies(),
-        time: arguments.connect_timeout,
-        random: crate::chance::fill,
-    };
     server::runtime()?.block_on(async {
+        let mut token = token::find(arguments, &target).await?;
+        if token.secret.is_some() && !target.is_secure() && !target.is_loopback() {
+            output::warning(&format!("the token crosses the network in the clear to {}", target.host()));
+        }
+        let ca_file = arguments.ca_file.as_deref();
+        let options = |token: &Token| {
+            web::options(token.secret.clone(), target.is_secure(), ca_file, arguments.connect_timeout)
+        };
         // Looked at first, so that a person who tries the command by hand is not connected for nothing.
         let (local, _) = Incoming::Stdio.register().map_err(|error| {
             CommandError::new(ErrorKind::Config, error)
                 .hint("this is for ssh: write it behind ProxyCommand in ~/.ssh/config")
         })?;
-        let socket = match (hop_link::connect(&target, &options).await, HubServer::of(&target)) {
-            (Ok(socket), _) => socket,
-            (Err(error), Some(server))
-                if arguments.start
-                    && (explain::is_not_running(&error) || server.may_be_another(&target, &error)) =>
-            {
-                server.start(&target, &options, arguments.start_timeout).await?
+        let socket = match connect(&target, &options(&token)?, &token, arguments).await {
+            Err(Failed { is_token: true, error }) => {
+                token.ask_again(&error).await?.ok_or(error)?;
+                connect(&target, &options(&token)?, &token, arguments).await.map_err(|failed| failed.error)?
             }
-            (Err(error), _) => return Err(explain::refused(&target, &error, options.token.is_some())),
+            other => other.map_err(|failed| failed.error)?,
         };
+        token.note_use();
         let mut socket: WebSocket<_> = socket.keep_alive(ASK);
         let Parted { end, traffic } =
             hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;
@@ -61,22 +52,32 @@ pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
     })
 }
 
-fn trust(ca_file: Option<&Path>) -> Result<Trust, CommandError> {
-    let more = ca_file.map(|path| {
-        std::fs::read(path).map_err(|error| {
-            CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
-        })
-    });
-    Trust::system(more.transpose()?.as_deref()).or_fail(ErrorKind::Config)
+/// Why there is no connection, and whether another token would help.
+struct Failed {
+    is_token: bool,
+    error: CommandError,
 }
 
-/// The proxies of the environment. HTTP_PROXY in capitals is left out, as curl does: in a CGI program a client sets it.
-fn proxies() -> ProxyVariables {
-    let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
-    ProxyVariables {
-        http: variable(&["http_proxy"]),
-        https: variable(&["https_proxy", "HTTPS_PROXY"]),
-        all: variable(&["all_proxy", "ALL_PROXY"]),
-        none: variable(&["no_proxy", "NO_PROXY"]),
+/// The WebSocket; the server is started for it if that was asked for.
+async fn connect(
+    target: &Target,
+    options: &ClientOptions,
+    token: &Token,
+    arguments: &Proxy,
+) -> Result<WebSocket<ClientStream>, Failed> {
+    let from = token.origin();
+    match (hop_link::connect(target, options).await, HubServer::of(target)) {
+        (Ok(socket), _) => Ok(socket),
+        (Err(error), Some(server))
+            if arguments.start
+                && (explain::is_not_running(&error) || server.may_be_another(target, &error)) =>
+        {
+            let started = server.start(target, options, token, arguments.start_timeout).await;
+            started.map_err(|error| Failed { is_token: error.code() == ErrorKind::Denied as u8, error })
+        }
+        (Err(error), _) => {
+            let is_token = explain::is_token_refused(&error);
+            Err(Failed { is_token, error: explain::refused(target, &error, &from) })
+        }
     }
 }

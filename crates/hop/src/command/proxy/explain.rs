@@ -4,11 +4,38 @@ use super::hub::HubServer;
 use crate::error::{CommandError, ErrorKind};
 use hop_link::{CloseCode, ConnectError, End, Refusal, Target, Traffic};
 
+/// Where a token came from: what to do about one that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TokenFrom {
+    /// There is none.
+    Nowhere,
+    /// A file or variable that the person names.
+    Given,
+    /// The secrets, as `hop jupyter` stored it for this name.
+    Stored(String),
+}
+
 /// Why there is no connection.
-pub(super) fn refused(target: &Target, error: &ConnectError, has_token: bool) -> CommandError {
+pub(crate) fn refused(target: &Target, error: &ConnectError, token: &TokenFrom) -> CommandError {
+    match error {
+        ConnectError::Refused(refusal) => by_status(target, refusal, error, token),
+        _ => unreached(error),
+    }
+}
+
+/// Whether another token would help.
+pub(super) fn is_token_refused(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Refused(Refusal { status: 401 | 403, .. }))
+}
+
+/// Why nobody answered as a web server does.
+pub(crate) fn unreached(error: &ConnectError) -> CommandError {
     let say = |kind| CommandError::new(kind, error);
     match error {
-        ConnectError::Refused(refusal) => by_status(target, refusal, error, has_token),
+        ConnectError::Refused(_) => say(ErrorKind::Unavailable),
+        ConnectError::NotPublic { .. } => {
+            say(ErrorKind::Denied).hint("save the keys into a file yourself, and name that file")
+        }
         ConnectError::Resolve { .. } => {
             say(ErrorKind::Unavailable).hint("check the name and this machine's network")
         }
@@ -59,7 +86,7 @@ pub(super) fn is_nothing(target: &Target, error: &ConnectError) -> bool {
     }
 }
 
-fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token: bool) -> CommandError {
+fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, token: &TokenFrom) -> CommandError {
     let hub = HubServer::of(target);
     let whose =
         hub.as_ref().map_or_else(|| "the server".to_owned(), |hub| format!("the server of {}", hub.user));
@@ -86,7 +113,7 @@ fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token
                     .hint("a single sign-on stands before it, which no token passes; ask its operator for a way past it");
             }
             if to.contains("/login") || to.contains("/oauth") {
-                return no_token(&hub, has_token, &whose);
+                return no_token(&hub, token, &whose);
             }
             if to.contains("/hub/") {
                 // A Hub has a page of its own for servers that are not there.
@@ -97,7 +124,7 @@ fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token
                 CommandError::new(ErrorKind::Unavailable, refusal)
             }
         }
-        401 | 403 => no_token(&hub, has_token, &whose),
+        401 | 403 => no_token(&hub, token, &whose),
         404 => nothing(),
         405 | 426 => CommandError::new(ErrorKind::Unavailable, format!("{target} takes no WebSockets"))
             .hint("check the path"),
@@ -127,19 +154,22 @@ fn by_status(target: &Target, refusal: &Refusal, error: &ConnectError, has_token
     }
 }
 
-fn no_token(hub: &Option<HubServer<'_>>, has_token: bool, whose: &str) -> CommandError {
-    let (words, lead) = match has_token {
-        false => (format!("{whose} wants a token, and there is none"), "make one"),
-        true => (
-            format!("the token does not open {whose}: it is wrong, expired, revoked, or may not do this"),
-            "make a new one",
-        ),
+fn no_token(hub: &Option<HubServer<'_>>, token: &TokenFrom, whose: &str) -> CommandError {
+    let refused =
+        || format!("the token does not open {whose}: it is wrong, expired, revoked, or may not do this");
+    let (words, lead) = match token {
+        TokenFrom::Nowhere => (format!("{whose} wants a token, and there is none"), "make one"),
+        TokenFrom::Given => (refused(), "make a new one"),
+        TokenFrom::Stored(alias) => {
+            return CommandError::new(ErrorKind::Denied, refused())
+                .hint(format!("hop jupyter login {alias} gives a new one"));
+        }
     };
     let error = CommandError::new(ErrorKind::Denied, words);
     match hub {
         Some(HubServer { hub, user, .. }) => error
             .hint(format!("{lead} at {hub}/hub/token; it needs the scope access:servers!user={user}"))
-            .hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
+            .hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN; or hop jupyter add keeps one"),
         None => error.hint("give it by --token-file FILE (chmod 600) or the environment variable HOP_TOKEN"),
     }
 }
@@ -210,7 +240,8 @@ mod tests {
                 location: location.map(str::to_owned),
                 is_same_origin,
             };
-            let error = refused(&here, &ConnectError::Refused(refusal.clone()), has_token);
+            let from = if has_token { TokenFrom::Given } else { TokenFrom::Nowhere };
+            let error = refused(&here, &ConnectError::Refused(refusal.clone()), &from);
             assert!(error.message().contains(wanted), "{status}: {}", error.message());
             assert_eq!(error.code(), code, "{status}");
             let waits = wanted.contains("not running") || wanted.contains("not answer yet");

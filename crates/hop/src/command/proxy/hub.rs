@@ -1,9 +1,10 @@
 //! A server of a JupyterHub, as the URL of its SSH names it, and how it is started.
 
 use super::explain;
+use super::token::Token;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use hop_link::{ClientOptions, ClientStream, ConnectError, PostAnswer, Target, WebSocket};
+use hop_link::{Answer, ClientOptions, ClientStream, ConnectError, Method, Request, Target, WebSocket};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -70,11 +71,12 @@ impl<'a> HubServer<'a> {
         &self,
         target: &Target,
         options: &ClientOptions,
+        token: &Token,
         limit: Duration,
     ) -> Result<WebSocket<ClientStream>, CommandError> {
         let begun = Instant::now();
         output::note(&format!("starting the server of {}", self.user));
-        let is_new = self.ask(options).await? == Asked::Starts;
+        let is_new = self.ask(options, token).await? == Asked::Starts;
         let mut told = begun;
         loop {
             let is_coming = |error: &ConnectError| {
@@ -89,7 +91,7 @@ impl<'a> HubServer<'a> {
                     let hint = format!("see {}/hub/home for what it says", self.hub);
                     return Err(CommandError::new(ErrorKind::Later, words).hint(hint));
                 }
-                Err(error) => return Err(explain::refused(target, &error, options.token.is_some())),
+                Err(error) => return Err(explain::refused(target, &error, &token.origin())),
             }
             if told.elapsed() >= TELL {
                 told = Instant::now();
@@ -100,7 +102,7 @@ impl<'a> HubServer<'a> {
         }
     }
 
-    async fn ask(&self, options: &ClientOptions) -> Result<Asked, CommandError> {
+    async fn ask(&self, options: &ClientOptions, token: &Token) -> Result<Asked, CommandError> {
         let place = match self.name {
             Some(name) => format!("servers/{name}"),
             None => "server".to_owned(),
@@ -108,14 +110,25 @@ impl<'a> HubServer<'a> {
         let url = format!("{}/hub/api/users/{}/{place}", self.hub, self.user);
         let api = Target::parse(&url).or_fail(ErrorKind::Internal)?;
         let options = ClientOptions { time: options.time.max(START), ..options.clone() };
-        let answered = hop_link::post(&api, &options).await;
-        let PostAnswer { status, body } =
-            answered.map_err(|error| explain::refused(&api, &error, options.token.is_some()))?;
+        let json = token.start_options().map(|form| serde_json::json!({ "user_options": form }).to_string());
+        let request = Request { method: Method::Post, json: json.as_deref().map(str::as_bytes) };
+        let answered = hop_link::request(&api, request, &options).await;
+        let Answer { status, body, .. } =
+            answered.map_err(|error| explain::refused(&api, &error, &token.origin()))?;
+        let said: Option<Complaint> = serde_json::from_slice(&body).ok();
+        let is_there =
+            |said: &Complaint| ["already running", "pending"].iter().any(|w| said.message.contains(w));
         match status {
             200..=299 => Ok(Asked::Starts),
-            400 => Ok(Asked::Runs),
+            400 if said.as_ref().is_none_or(is_there) => Ok(Asked::Runs),
             401 | 403 => {
                 let words = format!("the token may not start the server of {}", self.user);
+                if let explain::TokenFrom::Stored(alias) = token.origin() {
+                    let hint = format!(
+                        "it is expired, revoked or too small: hop jupyter login {alias} gives a new one"
+                    );
+                    return Err(CommandError::new(ErrorKind::Denied, words).hint(hint));
+                }
                 let hint = format!(
                     "make one at {}/hub/token with the scopes access:servers!user={user} and servers!user={user}",
                     self.hub,
@@ -128,7 +141,6 @@ impl<'a> HubServer<'a> {
                 format!("{} knows no user {}", self.hub, self.user),
             )),
             status => {
-                let said: Option<Complaint> = serde_json::from_slice(&body).ok();
                 let said = said.map(|said| format!(": {}", said.message.escape_debug())).unwrap_or_default();
                 let words = format!("the server of {} does not start (status {status}){said}", self.user);
                 Err(CommandError::new(ErrorKind::Later, words))
