@@ -43,6 +43,9 @@ _hop() {
             hop,exec)
                 cmd="hop__subcmd__exec"
                 ;;
+            hop,forward)
+                cmd="hop__subcmd__forward"
+                ;;
             hop,help)
                 cmd="hop__subcmd__help"
                 ;;
@@ -526,6 +529,9 @@ _hop() {
             hop__subcmd__help,exec)
                 cmd="hop__subcmd__help__subcmd__exec"
                 ;;
+            hop__subcmd__help,forward)
+                cmd="hop__subcmd__help__subcmd__forward"
+                ;;
             hop__subcmd__help,help)
                 cmd="hop__subcmd__help__subcmd__help"
                 ;;
@@ -839,7 +845,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="-h -V --help --version up serve admin login logout status exec ssh forward ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3380,8 +3386,34 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__forward)
+            opts="-L -R -D -h --background --cancel --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -L)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -R)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -D)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__help)
-            opts="up serve admin login logout status exec ssh ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="up serve admin login logout status exec ssh forward ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4109,6 +4141,20 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help__subcmd__exec)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__forward)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -6,6 +6,7 @@
 use crate::prompt::class::Hint;
 use crate::prompt::{Open, PromptId};
 use hop_connect::Alias;
+use hop_connect::mux::forward::Forward;
 use hop_connect::passenger::Passenger;
 use hop_connect::resolve::{Given, Resolved};
 use hop_model::Secret;
@@ -76,6 +77,22 @@ pub enum Request {
     Full {
         /// The host.
         alias: Alias,
+    },
+    /// Opens a forwarding on a connection that is up. It ends with this conversation, unless it stays.
+    Forward {
+        /// The host.
+        alias: Alias,
+        /// Where from and where to.
+        forward: Forward,
+        /// Until the host is logged out of, also on connections that come after this one.
+        stays: bool,
+    },
+    /// Closes a forwarding, whoever opened it.
+    CloseForward {
+        /// The host.
+        alias: Alias,
+        /// As it was opened.
+        forward: Forward,
     },
     /// Asks for the loopback port, which is opened if it is not.
     Port,
@@ -156,6 +173,11 @@ pub enum Event {
     Progress {
         /// A line.
         text: String,
+    },
+    /// The forwarding is open.
+    Forwarded {
+        /// The port that the host chose, where it was asked to.
+        port: Option<u16>,
     },
     /// The loopback port.
     Port {
@@ -264,8 +286,21 @@ pub struct ConnectionStatus {
     pub asks: Option<String>,
     /// Why it is down.
     pub reason: Option<String>,
+    /// Forwardings that were asked for by `hop forward` and by carried clients.
+    pub forwards: Vec<ForwardStatus>,
     /// Its control socket.
     pub socket: PathBuf,
+}
+
+/// A forwarding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardStatus {
+    /// As it would be typed: `-L 8080:localhost:80`.
+    pub forward: String,
+    /// The port that the host chose, where it was asked to.
+    pub port: Option<u16>,
+    /// It stays until the host is logged out of.
+    pub stays: bool,
 }
 
 /// Where a connection stands, in a word.

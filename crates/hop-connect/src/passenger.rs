@@ -3,6 +3,7 @@
 //! Must stay true: in doubt a passenger is declined, and connects by itself as if we were not there. Riding as somebody
 //! else, or to somewhere else, is never an answer.
 
+use crate::mux::forward::{Direction, Forward};
 use crate::resolve::{Resolved, Route};
 use crate::ssh_words::SshWords;
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,21 @@ impl Passenger {
     #[must_use]
     pub fn takes_session(&self) -> bool {
         self.errand() == Errand::Ride && !self.words.has('W')
+    }
+
+    /// The forwardings that its own words ask for. What is not understood is left out.
+    #[must_use]
+    pub fn forwards(&self) -> Vec<Forward> {
+        let directions = [Direction::Local, Direction::Remote, Direction::Dynamic];
+        let typed = directions.into_iter().flat_map(|direction| {
+            let of_option = self.words.arguments(direction.option()).map(str::to_owned);
+            // In a setting, a blank stands between the two ends.
+            let settings = self.words.settings().filter(move |(keyword, _)| keyword == direction.keyword());
+            let of_setting =
+                settings.map(|(_, value)| value.split_whitespace().collect::<Vec<_>>().join(":"));
+            of_option.chain(of_setting).filter_map(move |text| Forward::parse(direction, &text).ok())
+        });
+        typed.collect()
     }
 
     /// Whether nobody may be asked anything for it.
@@ -431,6 +447,17 @@ mod tests {
         ] {
             assert_eq!(passenger(line).takes_session(), takes, "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_closed_after_it() {
+        let line = "-NL 8080:a:80 -R0:b:1 -oDynamicForward=1080 -L nonsense -R 1080 cluster";
+        let forwards: Vec<_> = passenger(line).forwards().iter().map(Forward::to_string).collect();
+        assert_eq!(forwards, ["-L 8080:a:80", "-R 0:b:1", "-D 1080"]);
+        let words = ["-o", "LocalForward 8080 a:80", "cluster"].map(str::to_owned);
+        let mut spaced = passenger("cluster");
+        spaced.words = SshWords::parse(&words).unwrap();
+        assert_eq!(spaced.forwards().first().unwrap().to_string(), "-L 8080:a:80");
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Status(out::Status),
     Exec(out::Exec),
     Ssh(out::Ssh),
+    Forward(out::Forward),
     SshConfig(out::SshConfig),
     Secret(secret::Secret),
     Answer(out::Answer),

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Logout(arguments) => command::out::logout::run(&arguments),
         Command::Status(arguments) => command::out::status::run(&arguments),
         Command::Exec(arguments) => return command::out::exec::run(&arguments),
+        Command::Forward(arguments) => command::out::forward::run(&arguments),
         Command::Ssh(arguments) => return command::out::ssh::run(&arguments),
         Command::SshConfig(arguments) => command::out::ssh_config::run(&arguments),
         Command::Secret(arguments) => command::secret::run(&arguments),

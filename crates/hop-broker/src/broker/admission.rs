@@ -75,8 +75,9 @@ impl Broker {
                 place.has_session = takes_session;
                 place.uses = Some((alias.clone(), UserStatus { what, pid: place.pid }));
             }
-            Purpose::Ride { pid, started_by, .. } => {
-                held.passengers.insert(pid, Rider { what: started_by, has_session });
+            Purpose::Ride { pid, started_by, passenger } => {
+                let forwards = passenger.forwards();
+                held.passengers.insert(pid, Rider { what: started_by, has_session, forwards });
                 self.tasks.spawn(login::riding(alias.clone(), pid, self.inbox.clone()));
             }
         }
@@ -143,6 +144,7 @@ impl Broker {
     pub(super) fn left(&mut self, place: PlaceId) {
         let Some(gone) = self.places.remove(&place) else { return };
         self.askpass_left(place);
+        self.close_forwards_of(place);
         if let Some((alias, _)) = gone.uses {
             self.user_left(&alias, gone.has_session);
         }

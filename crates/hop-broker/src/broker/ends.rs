@@ -62,6 +62,7 @@ impl Broker {
             && asked.is_some_and(|open| open >= Duration::from_secs(20))
             && fault::is_hung_up(&said);
         held.passengers.clear();
+        self.forwards_ended(alias, &reason);
         self.event(alias, connection::Event::MasterEnded { reason, needs_person });
         if is_late {
             self.tell_waiting(alias, &format!("{alias} did not wait for that answer; it is asked again"));

@@ -2,12 +2,14 @@
 
 use super::attempt::Attempt;
 use super::errand::Answer;
+use super::forwarding::Kept;
 use super::place::PlaceId;
 use super::room::Room;
 use crate::host_settings::HostSettings;
 use crate::prompt::PromptId;
 use crate::protocol::{ConnectionStatus, StateName, UserStatus};
 use hop_connect::connection::{Connection, Lifetime};
+use hop_connect::mux::forward::Forward;
 use hop_connect::resolve::{Given, Resolved, Route};
 use hop_connect::{Alias, SocketDirectory};
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub(super) struct Held {
     pub(super) is_leaving: bool,
     /// Passengers, by their processes.
     pub(super) passengers: BTreeMap<u32, Rider>,
+    /// Forwardings that were asked for.
+    pub(super) forwards: Vec<Kept>,
     /// What is known of how many sessions it takes at once.
     pub(super) room: Room,
 }
@@ -51,6 +55,8 @@ pub(super) struct Rider {
     pub(super) what: String,
     /// It has a session there (`-W` has none).
     pub(super) has_session: bool,
+    /// The forwardings that it asked the master for.
+    pub(super) forwards: Vec<Forward>,
 }
 
 impl Held {
@@ -68,6 +74,7 @@ impl Held {
             was_up: false,
             is_leaving: false,
             passengers: BTreeMap::new(),
+            forwards: Vec::new(),
             room: Room::default(),
         }
     }
@@ -102,6 +109,7 @@ impl Held {
             waiters: Vec::new(),
             asks,
             reason,
+            forwards: self.forwards.iter().map(Kept::status).collect(),
             socket: self.socket(sockets),
         }
     }

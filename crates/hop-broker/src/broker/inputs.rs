@@ -46,6 +46,7 @@ impl Broker {
                 if self.current(&alias, generation).is_some() {
                     self.event(&alias, connection::Event::MasterUp { pid });
                     self.learn(&alias);
+                    self.reopen_forwards(&alias);
                     self.up(&alias, false);
                 }
             }
@@ -60,10 +61,13 @@ impl Broker {
                     held.attempt.heard(text);
                 }
             }
+            Input::Forwarded(opened) => self.forwarded(*opened),
             Input::PauseEnded { alias } => self.pause_ended(&alias),
             Input::PassengerLeft { alias, pid } => {
                 let gone = self.held.get_mut(&alias).and_then(|held| held.passengers.remove(&pid));
-                self.user_left(&alias, gone.is_some_and(|rider| rider.has_session));
+                let had_session = gone.as_ref().is_some_and(|rider| rider.has_session);
+                self.close_forwards_after(&alias, gone.map(|rider| rider.forwards).unwrap_or_default());
+                self.user_left(&alias, had_session);
             }
         }
     }

@@ -1,14 +1,18 @@
 //! The tasks beside the broker's own: each does one thing that takes time and tells the broker what came of it.
 
 use super::errand::Errand;
+use super::forwarding::Opened;
 use super::preparing::Preparation;
 use super::{Inbox, Input};
 use crate::host_settings::{HostSettings, HostSettingsError, HostSettingsFiles};
 use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::master::{Plan, Started};
+use hop_connect::mux::MuxClient;
+use hop_connect::mux::forward::Forward;
 use hop_connect::resolve::{Given, ResolveError, Resolved, Ssh, resolve};
 use hop_connect::watch::ProcessEnd;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -129,6 +133,26 @@ pub(super) async fn pausing(alias: Alias, pause: Duration, inbox: Inbox) {
     let _ = inbox.send(Input::PauseEnded { alias }).await;
 }
 
+/// Opens a forwarding and tells what came of it.
+pub(super) async fn forwarding(socket: PathBuf, mut opened: Opened, inbox: Inbox) {
+    let forward = opened.forward.clone();
+    let opening = tokio::task::spawn_blocking(move || MuxClient::connect(&socket)?.open_forward(&forward));
+    opened.result = match opening.await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let _ = inbox.send(opened.into()).await;
+}
+
+/// Closes a forwarding; one that is gone already is as good as closed.
+pub(super) async fn unforwarding(socket: PathBuf, forward: Forward) {
+    let shown = forward.to_string();
+    let closing = tokio::task::spawn_blocking(move || MuxClient::connect(&socket)?.close_forward(&forward));
+    if let Ok(Err(error)) = closing.await {
+        tracing::debug!(forward = shown, %error, "a forwarding was not closed");
+    }
+}
+
 /// What the broker asks of a master.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
@@ -137,7 +161,7 @@ pub(super) enum Order {
 }
 
 /// Passes an order on; a master that does not take it is killed.
-pub(super) async fn ordering(socket: std::path::PathBuf, pid: u32, order: Order) {
+pub(super) async fn ordering(socket: PathBuf, pid: u32, order: Order) {
     let done = match order {
         Order::Terminate => hop_connect::master::terminate(&socket).await,
         Order::StopListening => hop_connect::master::stop_listening(&socket).await,

@@ -13,6 +13,7 @@ mod effects;
 mod ends;
 mod errand;
 pub mod fault;
+mod forwarding;
 mod held;
 mod inputs;
 mod login;
@@ -123,6 +124,7 @@ enum Input {
     Line { alias: Alias, generation: u64, text: String },
     PassengerLeft { alias: Alias, pid: u32 },
     PauseEnded { alias: Alias },
+    Forwarded(Box<forwarding::Opened>),
 }
 
 type Inbox = mpsc::Sender<Input>;

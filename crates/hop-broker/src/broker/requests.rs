@@ -87,6 +87,8 @@ impl Broker {
                 };
                 self.answer(place, event);
             }
+            Request::Forward { alias, forward, stays } => self.forward(place, &alias, forward, stays),
+            Request::CloseForward { alias, forward } => self.unforward(place, &alias, &forward),
             Request::Logout { alias, at_once } => self.logout(place, &alias, at_once),
             Request::Status => {
                 let status = self.status();

@@ -4,7 +4,7 @@
 
 use super::Fare;
 use crate::conversation::ConversationError;
-use crate::protocol::{Event, Failure, LONGEST_LINE, Request, VERSION};
+use crate::protocol::{Event, Failure, FailureKind, LONGEST_LINE, Request, VERSION};
 use hop_connect::SocketDirectory;
 use hop_connect::mux::MuxError;
 use hop_connect::resolve::Resolved;
@@ -49,6 +49,10 @@ pub enum FerryError {
 
 fn hint(hint: Option<&str>) -> String {
     hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default()
+}
+
+fn refused(reason: String) -> FerryError {
+    FerryError::Failed(Failure { kind: FailureKind::Denied, reason, hint: None })
 }
 
 /// A place at the broker.
@@ -120,10 +124,7 @@ impl Admission {
                 }
                 Event::Failed(failure) => return Err(FerryError::Failed(failure)),
                 Event::InLine { text } | Event::Progress { text } => tell(text),
-                Event::Refused { reason } => {
-                    let kind = crate::protocol::FailureKind::Denied;
-                    return Err(FerryError::Failed(Failure { kind, reason, hint: None }));
-                }
+                Event::Refused { reason } => return Err(refused(reason)),
                 // Nobody is asked here.
                 _ => {}
             }
@@ -139,6 +140,21 @@ impl Admission {
         loop {
             match self.next().await? {
                 Event::Done | Event::Refused { .. } => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks for a forwarding, which ends with this admission; the port that the host chose, if it did.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub(super) async fn forwarded(&mut self, request: &Request) -> Result<Option<u16>, FerryError> {
+        self.say(request).await?;
+        loop {
+            match self.next().await? {
+                Event::Forwarded { port } => return Ok(port),
+                Event::Refused { reason } => return Err(refused(reason)),
                 _ => {}
             }
         }

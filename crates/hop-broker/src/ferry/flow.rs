@@ -52,3 +52,22 @@ pub(super) async fn to_the_client(channel: &Channel, stream: Stream, source: imp
     let _ = tokio::io::copy_buf(&mut source, &mut sink).await;
     let _ = sink.flush().await;
 }
+
+/// Joins a channel to a connection until both directions have ended, or the client has closed the channel; then closes it.
+pub(super) async fn between(
+    channel: &Channel,
+    input: impl AsyncWrite + Unpin,
+    output: impl AsyncRead + Unpin,
+) {
+    let inward = async {
+        to_the_client(channel, Stream::Data, output).await;
+        channel.send_eof();
+    };
+    let mut requests = channel.requests();
+    let closed = async { while requests.next().await.is_some() {} };
+    tokio::select! {
+        _ = async { tokio::join!(to_the_host(channel, input), inward) } => {}
+        () = closed => {}
+    }
+    channel.close();
+}

@@ -9,6 +9,7 @@ mod admission;
 mod flow;
 mod keys;
 mod port;
+mod remote;
 mod session;
 mod tunnel;
 
@@ -21,6 +22,7 @@ use hop_ssh::Error;
 use hop_ssh::connection::{ChannelKind, Limits};
 use hop_ssh::driver::{Arrivals, Connection, Driver, Incoming};
 use hop_ssh::message::OpenFailure;
+use remote::Remotes;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
@@ -50,17 +52,17 @@ pub fn limits() -> Limits {
 
 /// Serves a client until it goes; why it went.
 pub async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(fare: Fare, client: Client<IO>) -> Arc<Error> {
-    let (_connection, arrivals, driver) = client;
+    let (connection, arrivals, driver) = client;
     tokio::select! {
         ended = driver.run() => ended,
-        never = take(Arc::new(fare), arrivals) => never,
+        never = take(Arc::new(fare), connection, arrivals) => never,
     }
 }
 
 /// Takes what the client asks for, for as long as it is polled.
-async fn take(fare: Arc<Fare>, mut arrivals: Arrivals) -> Arc<Error> {
+async fn take(fare: Arc<Fare>, connection: Connection, mut arrivals: Arrivals) -> Arc<Error> {
     // Dropped with this future: nothing of a client outlives it.
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut remotes) = (JoinSet::new(), Remotes::default());
     while let Some(incoming) = arrivals.next().await {
         while tasks.try_join_next().is_some() {}
         let fare = fare.clone();
@@ -89,7 +91,7 @@ async fn take(fare: Arc<Fare>, mut arrivals: Arrivals) -> Arc<Error> {
                     open.refuse(OpenFailure::UnknownChannelType, "not served here");
                 }
             },
-            Incoming::Request(request) => request.refuse(),
+            Incoming::Request(request) => remotes.take(&fare, &connection, request).await,
         }
     }
     // The connection has ended; its driver says why.

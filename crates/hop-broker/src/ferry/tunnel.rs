@@ -7,7 +7,6 @@ use hop_connect::mux::client::OpenSession;
 use hop_connect::mux::forward::{Direction, End, Forward};
 use hop_connect::mux::{MuxClient, MuxError};
 use hop_endpoint::private_dir::PrivateDir;
-use hop_ssh::connection::Stream;
 use hop_ssh::driver::{Channel, IncomingOpen};
 use hop_ssh::message::OpenFailure;
 use std::io;
@@ -113,36 +112,15 @@ async fn off_thread<T: Send + 'static>(
 
 impl Tunnel {
     async fn run(self, channel: &Channel) {
-        let mut requests = channel.requests();
-        let closed = async { while requests.next().await.is_some() {} };
-        let flowing = async {
-            match self {
-                Self::Pipes(pipes) => {
-                    let ended = pipes.opened.ended(|| ());
-                    let _ = tokio::join!(both(channel, pipes.input, pipes.output), ended);
-                }
-                Self::Socket(socket) => {
-                    let (output, input) = socket.stream.into_split();
-                    both(channel, input, output).await;
-                }
+        match self {
+            Self::Pipes(pipes) => {
+                let ended = pipes.opened.ended(|| ());
+                let _ = tokio::join!(flow::between(channel, pipes.input, pipes.output), ended);
             }
-            channel.close();
-        };
-        tokio::select! {
-            () = flowing => {}
-            () = closed => {}
+            Self::Socket(socket) => {
+                let (output, input) = socket.stream.into_split();
+                flow::between(channel, input, output).await;
+            }
         }
     }
-}
-
-async fn both(
-    channel: &Channel,
-    input: impl tokio::io::AsyncWrite + Unpin,
-    output: impl tokio::io::AsyncRead + Unpin,
-) {
-    let inward = async {
-        flow::to_the_client(channel, Stream::Data, output).await;
-        channel.send_eof();
-    };
-    tokio::join!(flow::to_the_host(channel, input), inward);
 }

@@ -223,7 +223,8 @@ async fn next(
         | Event::Unanswered
         | Event::Page { .. }
         | Event::Api { .. }
-        | Event::Port { .. } => false,
+        | Event::Port { .. }
+        | Event::Forwarded { .. } => false,
     };
     Some((form.write(&event), (!is_last).then_some(conversation)))
 }

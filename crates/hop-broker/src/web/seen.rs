@@ -127,6 +127,7 @@ impl View {
             | Event::Page { .. }
             | Event::Api { .. }
             | Event::Port { .. }
+            | Event::Forwarded { .. }
             | Event::Done => false,
         }
     }

@@ -66,6 +66,16 @@ impl Direction {
         }
     }
 
+    /// The keyword of ssh_config(5), in lower case.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Local => "localforward",
+            Self::Remote => "remoteforward",
+            Self::Dynamic => "dynamicforward",
+        }
+    }
+
     /// The option of ssh(1).
     #[must_use]
     pub fn option(self) -> char {
@@ -106,6 +116,12 @@ impl fmt::Display for Forward {
 }
 
 impl Forward {
+    /// The host chooses the port.
+    #[must_use]
+    pub fn is_anywhere(&self) -> bool {
+        matches!(self.listen, End::Tcp { port: 0, .. })
+    }
+
     /// Reads what ssh(1) takes after -L, -R or -D: `[bind_address:]port[:host:hostport]`, with a path in place of
     /// either end (not of a proxy's), addresses of IPv6 in brackets.
     ///
@@ -118,6 +134,8 @@ impl Forward {
             Ok(port) if port >= least => Ok(End::Tcp { host: host.to_owned(), port }),
             _ => Err(failed("a port is a number up to 65535")),
         };
+        // Typed, an empty address is all of them; to the master, it is none.
+        let bind = |host: &str, port: &str, least| tcp(if host.is_empty() { "*" } else { host }, port, least);
         let unix = |path: &str| End::Unix { path: path.to_owned() };
         let is_path = |part: &str| part.starts_with('/');
         // Only the host can say which port is free there.
@@ -126,14 +144,14 @@ impl Forward {
         let (listen, connect) = match (direction, words.as_slice()) {
             // ssh -R without a destination is a proxy at the host; the protocol has no word for that.
             (Direction::Dynamic, [port]) => (tcp("", port, 1)?, None),
-            (Direction::Dynamic, [host, port]) => (tcp(host, port, 1)?, None),
+            (Direction::Dynamic, [host, port]) => (bind(host, port, 1)?, None),
             (Direction::Dynamic, _) => return Err(failed("a proxy is [address:]port")),
             (_, [from, to]) if is_path(from) && is_path(to) => (unix(from), Some(unix(to))),
             (_, [port, to]) if is_path(to) => (tcp("", port, least)?, Some(unix(to))),
-            (_, [host, port, to]) if is_path(to) => (tcp(host, port, least)?, Some(unix(to))),
+            (_, [host, port, to]) if is_path(to) => (bind(host, port, least)?, Some(unix(to))),
             (_, [from, host, port]) if is_path(from) => (unix(from), Some(tcp(host, port, 1)?)),
             (_, [from, host, port]) => (tcp("", from, least)?, Some(tcp(host, port, 1)?)),
-            (_, [bind, from, host, port]) => (tcp(bind, from, least)?, Some(tcp(host, port, 1)?)),
+            (_, [address, from, host, port]) => (bind(address, from, least)?, Some(tcp(host, port, 1)?)),
             _ => return Err(failed("it is [address:]port:host:port, with a path in place of either end")),
         };
         Ok(Self { direction, listen, connect })
@@ -169,6 +187,7 @@ mod tests {
             (Local, "[::1]:8080:[fe80::1]:80", "-L [::1]:8080:[fe80::1]:80"),
             (Local, "8080:/run/x.sock", "-L 8080:/run/x.sock"),
             (Local, "*:8080:/run/x.sock", "-L *:8080:/run/x.sock"),
+            (Local, ":8080:a:80", "-L *:8080:a:80"),
             (Local, "/tmp/a:/run/x.sock", "-L /tmp/a:/run/x.sock"),
             (Local, "/tmp/a:host:80", "-L /tmp/a:host:80"),
             (Remote, "0:localhost:80", "-R 0:localhost:80"),

@@ -258,7 +258,8 @@ impl Writer {
 
     fn forward(&mut self, forward: &Forward) {
         self.numbers(&[forward.direction.number()]);
-        let connect = forward.connect.as_ref().map_or(("", 0), End::on_wire);
+        // For a proxy, OpenSSH writes this word; it is compared when the forwarding is closed.
+        let connect = forward.connect.as_ref().map_or(("socks", 0), End::on_wire);
         for (host, port) in [forward.listen.on_wire(), connect] {
             self.string(host);
             self.numbers(&[port]);

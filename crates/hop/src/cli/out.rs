@@ -3,6 +3,7 @@
 use super::duration;
 use clap::{Args, Subcommand};
 use hop_connect::Alias;
+use hop_connect::mux::forward::{self as mux, Direction, ForwardError};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -95,6 +96,55 @@ pub(crate) struct Ssh {
     /// More words for ssh: options and a command
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
     pub(crate) words: Vec<OsString>,
+}
+
+/// Forward ports over a host's login, which is made first if there is none
+///
+/// What ssh's -L, -R and -D take. Forwardings end with this command (Ctrl-C), or stay until the host is logged out of
+/// (--background), also when the connection is replaced. Without any, prints those that are open.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  hop forward saga -L 8888:localhost:8888           a notebook there, as if it were here
+  hop forward saga -L 5432:db.internal:5432 --background
+  hop forward saga -R 0:localhost:5005              something here, on a free port there
+  hop forward saga -D 1080                          a SOCKS proxy
+  hop forward saga                                  what is open
+  hop forward saga -L 5432:db.internal:5432 --cancel")]
+pub(crate) struct Forward {
+    /// The host
+    #[arg(value_parser = alias)]
+    pub(crate) host: Alias,
+    /// Listen here, connect from there: [ADDRESS:]PORT:HOST:PORT, or paths of sockets
+    #[arg(short = 'L', value_name = "FORWARD", value_parser = local)]
+    pub(crate) local: Vec<mux::Forward>,
+    /// Listen there, connect from here
+    #[arg(short = 'R', value_name = "FORWARD", value_parser = remote)]
+    pub(crate) remote: Vec<mux::Forward>,
+    /// Listen here as a SOCKS proxy: [ADDRESS:]PORT
+    #[arg(short = 'D', value_name = "FORWARD", value_parser = dynamic)]
+    pub(crate) dynamic: Vec<mux::Forward>,
+    /// Leave them open
+    #[arg(long)]
+    pub(crate) background: bool,
+    /// Close them
+    #[arg(long, conflicts_with = "background")]
+    pub(crate) cancel: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn local(text: &str) -> Result<mux::Forward, ForwardError> {
+    mux::Forward::parse(Direction::Local, text)
+}
+
+fn remote(text: &str) -> Result<mux::Forward, ForwardError> {
+    mux::Forward::parse(Direction::Remote, text)
+}
+
+fn dynamic(text: &str) -> Result<mux::Forward, ForwardError> {
+    mux::Forward::parse(Direction::Dynamic, text)
 }
 
 /// Let ssh, scp, sftp, rsync and git share a host's login

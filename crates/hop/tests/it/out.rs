@@ -1,6 +1,7 @@
 //! The way out, with real OpenSSH on both ends: one login for the day, and every tool rides on it.
 
 mod dial;
+mod forwarding;
 mod line;
 mod machine;
 mod passengers;

@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod dial;
 pub(crate) mod ensure;
 pub(crate) mod exec;
+pub(crate) mod forward;
 pub(crate) mod line_editor;
 pub(crate) mod login;
 pub(crate) mod logout;

@@ -79,6 +79,10 @@ fn lines(connection: &ConnectionStatus, now: u64) -> Vec<String> {
             connection.users.iter().map(|user| format!("{} ({})", user.what, user.pid)).collect();
         lines.push(format!("    used by: {}", users.join(", ")));
     }
+    if !connection.forwards.is_empty() {
+        let forwards: Vec<_> = connection.forwards.iter().map(|open| open.forward.as_str()).collect();
+        lines.push(format!("    forwards: {}", forwards.join(", ")));
+    }
     if let Some(reason) = &connection.reason {
         lines.push(format!("    {reason}"));
     }
@@ -103,6 +107,7 @@ mod tests {
             users: vec![UserStatus { what: "rsync".to_owned(), pid: 12 }],
             waiting: 0,
             waiters: vec![],
+            forwards: vec![],
             asks: None,
             reason: None,
             socket: "/tmp/hop-1000/saga".into(),

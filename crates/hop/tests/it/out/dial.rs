@@ -3,7 +3,7 @@
 use super::machine::Machine;
 
 /// An ssh that is always served by `hop dial`, and knows its host key.
-const SSH: &str = "-F none -o ProxyCommand='hop dial plain' -o GlobalKnownHostsFile=~/.local/state/hop/known_hosts \
+pub(super) const SSH: &str = "-F none -o ProxyCommand='hop dial plain' -o GlobalKnownHostsFile=~/.local/state/hop/known_hosts \
                    -o HostKeyAlias=grasshopper -o StrictHostKeyChecking=yes";
 
 fn logged_in() -> Machine {
