@@ -83,7 +83,9 @@ impl Broker {
         let asked: Vec<Alias> = self.desk.open().map(|open| open.alias.clone()).collect();
         for alias in asked.iter().filter(|alias| self.audience(alias).is_empty()).cloned().collect::<Vec<_>>()
         {
-            self.fail_waiting(&alias, &|| super::needs_person(&alias));
+            if !self.opens_page(&alias) {
+                self.fail_waiting(&alias, &|| super::needs_person(&alias));
+            }
         }
     }
 

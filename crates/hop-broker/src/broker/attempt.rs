@@ -3,6 +3,7 @@
 //! Must stay true: a new login begins with a new attempt, so that nothing of one is taken for the next one's.
 
 use super::answering::Answered;
+use super::desktop::Desktop;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(super) struct Attempt {
     pub(super) by_person: Answered,
     /// Somebody was asked and nobody was there.
     pub(super) unanswered: bool,
+    /// Whether the page was opened for it.
+    pub(super) desktop: Desktop,
     /// Why it was ended by us.
     pub(super) ending: Option<String>,
 }

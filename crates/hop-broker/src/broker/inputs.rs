@@ -14,6 +14,7 @@ impl Broker {
                 self.places.insert(place, Place::new(events, pid));
             }
             Input::Said { place, request } => self.request(place, request),
+            Input::NoDesktop { alias, generation } => self.no_desktop(&alias, generation),
             Input::Left { place } => self.left(place),
             Input::Resolved { alias, result } => self.resolved(&alias, result),
             Input::Runs { alias, generation, pid } => {

@@ -9,6 +9,7 @@ mod answering;
 mod asking;
 mod attempt;
 mod changed_key;
+mod desktop;
 mod effects;
 mod ends;
 mod errand;
@@ -125,6 +126,7 @@ enum Input {
     PassengerLeft { alias: Alias, pid: u32 },
     PauseEnded { alias: Alias },
     Forwarded(Box<forwarding::Opened>),
+    NoDesktop { alias: Alias, generation: u64 },
 }
 
 type Inbox = mpsc::Sender<Input>;

@@ -23,6 +23,8 @@ const ENVIRONMENT: &[&str] = &[
     "DISPLAY",
     "WAYLAND_DISPLAY",
     "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_RUNTIME_DIR",
+    "XAUTHORITY",
 ];
 /// Longer than this is a mistake in a number.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -127,7 +129,7 @@ impl Broker {
         }
     }
 
-    fn web(&mut self) -> std::io::Result<&Web> {
+    pub(super) fn web(&mut self) -> std::io::Result<&Web> {
         match self.web.take() {
             Some(web) => Ok(self.web.insert(web)),
             None => {

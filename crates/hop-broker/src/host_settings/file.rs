@@ -65,6 +65,7 @@ pub(super) struct Section {
     /// Seconds.
     pub(super) script_timeout: Option<u32>,
     pub(super) when_ready: Option<bool>,
+    pub(super) page: Option<bool>,
     pub(super) multiplex: Option<Allowed>,
     pub(super) totp: Option<Allowed>,
 }

@@ -35,6 +35,8 @@ pub struct HostSettings {
     pub script_limit: Duration,
     /// A person presses Enter before the host is connected to.
     pub when_ready: bool,
+    /// A question that nobody is there to see opens the page on the desktop.
+    pub page: bool,
     /// Several programs may share a connection; else the file that forbids it.
     pub multiplex: Result<(), PathBuf>,
     /// One-time codes may be computed here; else the file that forbids it.
@@ -48,6 +50,7 @@ impl Default for HostSettings {
             authentication_script: None,
             script_limit: SCRIPT_LIMIT,
             when_ready: false,
+            page: false,
             multiplex: Ok(()),
             totp: Ok(()),
         }
@@ -96,6 +99,9 @@ impl HostSettings {
         }
         if let Some(when_ready) = section.when_ready {
             self.when_ready = when_ready;
+        }
+        if let Some(page) = section.page {
+            self.page = page;
         }
     }
 }

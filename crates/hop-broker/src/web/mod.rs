@@ -2,7 +2,7 @@
 //! of the socket over HTTP. It is started when it is first asked for, and is one more client of the broker's own socket.
 //!
 //! Must stay true: it listens on 127.0.0.1 only, where other users of the machine can connect, too: so nothing is said
-//! without a [`Key`](key::Key) that this user alone was given. What can be asked for is what the socket answers; answers
+//! without a [`Key`](key::Key) that this user alone was given, and to others ([`peer`]) not even with one. What can be asked for is what the socket answers; answers
 //! of people go in, and never come out.
 
 mod api;
@@ -13,6 +13,7 @@ mod doors;
 mod guard;
 mod key;
 mod page;
+mod peer;
 mod seen;
 mod serve;
 mod words;

@@ -1,6 +1,6 @@
 //! Connections: accepted, bounded in number, cut when they are slow; and which address means what.
 
-use super::{Shared, api, assets, guard, page};
+use super::{Shared, api, assets, guard, page, peer};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
@@ -44,7 +44,11 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                if stream.local_addr().is_ok_and(|here| peer::is_strange(from, here)) {
+                    tracing::warn!("another user of this machine connected to the page's port");
+                    continue;
+                }
                 let routes = routes.clone();
                 tasks.spawn(async move {
                     connection(stream, routes).await;

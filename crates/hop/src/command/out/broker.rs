@@ -85,6 +85,8 @@ pub(crate) fn environment() -> Vec<(String, String)> {
         "DISPLAY",
         "WAYLAND_DISPLAY",
         "DBUS_SESSION_BUS_ADDRESS",
+        "XDG_RUNTIME_DIR",
+        "XAUTHORITY",
     ];
     NEEDED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }

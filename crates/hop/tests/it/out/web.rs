@@ -108,10 +108,12 @@ fn a_notebook_logs_in_by_the_api() {
     assert_eq!(curl(&format!("{url}/status")), "{\"event\":\"status\",\"connections\":[]}\n");
     let up = curl(&format!("--json '{{\"request\":\"login\",\"alias\":\"plain\"}}' {url}/requests"));
     assert!(up.lines().last().unwrap().starts_with("{\"event\":\"up\""), "{up}");
-    // Somebody else on the computer can connect, and that is all.
-    let stranger = machine.run("setpriv").args(["--reuid", "65534", "--clear-groups", "curl", "-sS", "-o"]);
-    let stranger = stranger.args(["/dev/null", "-w", "%{http_code}", &format!("{url}/status")]).success();
-    assert_eq!(stranger.stdout(), "401");
+    // Somebody else on the computer is not answered, whatever they know.
+    let token = std::fs::read_to_string(file).unwrap();
+    let stranger = machine.run("setpriv").args(["--reuid", "65534", "--clear-groups", "curl", "-sS", "-H"]);
+    let stranger =
+        stranger.arg(format!("Authorization: Bearer {token}")).arg(format!("{url}/status")).finish();
+    assert!(stranger.status != Some(0) && stranger.stdout().is_empty(), "{stranger}");
     let _ = machine.hop(&["daemon", "stop"]).success();
     assert!(!Path::new(file).exists(), "the token ends with the daemon");
 }
@@ -128,4 +130,47 @@ fn the_unit_is_one_that_systemd_reads() {
     let verify = "mkdir -p ~/run; XDG_RUNTIME_DIR=~/run systemd-analyze --user --man=no verify ~/hop.service";
     let checked = machine.shell(verify).success();
     assert_eq!(checked.stderr(), "");
+}
+
+/// What a desktop opens a link with, and the person who then answers: by curl, which takes the cookie along.
+const DESKTOP: &str = r#"#!/bin/bash
+set -e
+echo "$1" >> ~/opened
+curl -sS --fail -c ~/jar -o ~/enter.html "$1"
+page="${1%%/enter/*}$(grep -o '/p/[0-9a-f]*/' ~/enter.html | head -1)"
+(
+  until curl -sS --fail -b ~/jar "$page" > ~/page.html && grep -q data-question ~/page.html; do sleep 0.1; done
+  question=$(grep -o 'data-question="[0-9]*"' ~/page.html | head -1 | grep -o '[0-9]*')
+  curl -sS --fail -b ~/jar -d "prompt=$question" -d "text=$(oathtool --totp -b SECRET)" "${page}answer"
+) > /dev/null 2>&1 &
+"#;
+
+#[test]
+fn a_programs_login_finds_the_person_at_the_desktop() {
+    let machine = Machine::new();
+    let _ = (program("oathtool"), program("curl"));
+    std::fs::create_dir_all(machine.home(".config/hop")).unwrap();
+    std::fs::write(machine.home(".config/hop/config.toml"), "[host.totp]\npage = true\n").unwrap();
+    std::fs::create_dir(machine.home("bin")).unwrap();
+    let opener = machine.home("bin/xdg-open");
+    std::fs::write(&opener, DESKTOP.replace("SECRET", TOTP_SECRET)).unwrap();
+    std::fs::set_permissions(&opener, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let exec = "hop exec totp -- echo over";
+    // Without a desktop it is as if nothing was set.
+    let refused = machine.shell(exec).limit(Duration::from_secs(20)).status(255).stderr();
+    assert!(refused.contains("needs a person"), "{refused}");
+    let _ = machine.hop(&["logout", "--now", "totp"]).finish();
+    let said = machine
+        .shell(&format!("PATH=~/bin:$PATH DISPLAY=:0 {exec}"))
+        .limit(Duration::from_secs(30))
+        .success();
+    assert_eq!(said.stdout(), "over\n");
+    assert_eq!(std::fs::read_to_string(machine.home("opened")).unwrap().lines().count(), 1);
+    // One that does not take the link is none. (The page of before was looked at a moment ago, and counts as somebody there.)
+    let _ = machine.hop(&["daemon", "stop"]).success();
+    std::fs::write(&opener, "#!/bin/sh\nexit 3\n").unwrap();
+    let refused =
+        machine.shell(&format!("PATH=~/bin:$PATH DISPLAY=:0 {exec}")).limit(Duration::from_secs(20));
+    assert!(refused.status(255).stderr().contains("needs a person"));
+    assert_eq!(machine.accepted(2202), 1);
 }
