@@ -110,6 +110,10 @@ impl Broker {
     /// An ssh that was let through has been refused if it is now served by a process of ours.
     pub(super) fn is_served_instead(&mut self, alias: &Alias, by: u32) {
         let Some(held) = self.held.get_mut(alias) else { return };
+        // Without a connection it was refused for want of that.
+        if !matches!(held.connection, Connection::Up(_)) {
+            return;
+        }
         let is_ours = |rider: u32| by != std::process::id() && hop_connect::parent::is_ancestor(rider, by);
         let rider = held.passengers.iter_mut().find(|(pid, rider)| rider.has_session && is_ours(**pid));
         if let Some((_, rider)) = rider {

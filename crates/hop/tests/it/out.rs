@@ -11,6 +11,7 @@ mod scripts;
 mod secrets;
 mod settings;
 mod tools;
+mod waiting;
 mod web;
 
 /// The secret that the servers of [`machine`] know, in base32.

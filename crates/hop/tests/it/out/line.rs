@@ -77,3 +77,23 @@ fn who_gives_up_waiting_leaves_the_line() {
     assert_eq!(status.pointer("/connections/0/state").unwrap(), "up");
     assert_eq!(machine.accepted(2203), 1);
 }
+
+#[test]
+fn a_host_that_takes_one_connection_is_enough() {
+    let machine = with_four();
+    for (host, port) in [("plain", 2201), ("four", 2204)] {
+        let _ = machine.hop(&["ssh-config", "enable", host, "--yes"]).success();
+        let _ = machine.hop(&["login", host]).success();
+        // Nobody else gets in from here on: whoever listens is gone, the connection that is there is not.
+        let _ = machine
+            .shell(&format!("pkill -f 'sshd.* [-]p {port}'; ! ssh -S none -o ConnectTimeout=2 {host} true"))
+            .success();
+        let all = machine
+            .shell(&format!(
+                "for i in $(seq 20); do (ssh -o BatchMode=yes {host} echo in || echo FAILED) & done; wait"
+            ))
+            .success();
+        assert_eq!(all.stdout(), "in\n".repeat(20), "{all}");
+        assert_eq!(machine.accepted(port), 1);
+    }
+}
