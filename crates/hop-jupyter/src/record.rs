@@ -42,6 +42,8 @@ pub struct Record {
     pub renews: bool,
     /// Fingerprints of the keys that were installed there.
     pub keys: Vec<String>,
+    /// When they end there ([`Record::end_for_keys`] as they were put).
+    pub keys_end: Option<Timestamp>,
     /// The file with the public keys, if they came from one.
     pub key_file: Option<PathBuf>,
     /// CA certificates to trust beside the system's.
@@ -91,9 +93,21 @@ impl Record {
             token_id: None,
             renews: false,
             keys: Vec::new(),
+            keys_end: None,
             key_file: None,
             ca_file: None,
         }
+    }
+
+    /// When keys over there are to end: with the token. Where its end is unknown, after the time that tokens live, and
+    /// anew when half of that is over.
+    pub fn end_for_keys(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.token_end.is_some() || self.lifetime == 0 {
+            return self.token_end;
+        }
+        let after = |seconds: u64| now.checked_add(std::time::Duration::from_secs(seconds)).ok();
+        let is_far = |end: &Timestamp| after(self.lifetime / 2).is_some_and(|half| *end > half);
+        self.keys_end.filter(is_far).or_else(|| after(self.lifetime))
     }
 
     /// What the token is called among the secrets.
@@ -208,6 +222,21 @@ fn failed<'p>(doing: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Reco
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_end_with_the_token_or_after_its_usual_time() {
+        let hub = HubAddress::parse("https://h").unwrap().hub;
+        let mut record = Record::new("h".into(), hub, "a".into(), String::new());
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(record.end_for_keys(at(1000)), None);
+        record.lifetime = 100;
+        assert_eq!(record.end_for_keys(at(1000)), Some(at(1100)));
+        record.keys_end = Some(at(1100));
+        assert_eq!(record.end_for_keys(at(1049)), Some(at(1100)));
+        assert_eq!(record.end_for_keys(at(1050)), Some(at(1150)));
+        record.token_end = Some(at(2000));
+        assert_eq!(record.end_for_keys(at(1050)), Some(at(2000)));
+    }
 
     #[test]
     fn there_and_back() {

@@ -118,6 +118,14 @@ fn a_token_that_is_too_small_is_told_what_it_lacks() {
     let wrong = hub.token_file("feedfeedfeedfeed");
     let said = add(&laptop, &hub, &wrong, &[]).status(77).stderr();
     assert!(said.contains("does not know the token: it is mistyped, expired or revoked"), "{said}");
+    for (key, wanted) in [
+        ("https://127.0.0.1/alice.keys", "127.0.0.1 is at 127.0.0.1, an address that is not public"),
+        ("http://keys.example.org/alice.keys", "keys are taken from https:// pages only"),
+        ("/nowhere.pub", "cannot read the public key /nowhere.pub"),
+    ] {
+        let said = add(&laptop, &hub, &wrong, &["--key", key]).status(78).stderr();
+        assert!(said.contains(wanted), "{said}");
+    }
     let said =
         laptop.hop(&["jupyter", "add", &format!("{}else", hub.address()), "--yes"]).status(69).stderr();
     assert!(said.contains("there is no JupyterHub at"), "{said}");
@@ -219,7 +227,7 @@ fn a_key_waits_for_its_owner_in_a_browser() {
     // The same key with the end of another token needs no word.
     let fresh = hub.token(&SMALL);
     let login = laptop.hop(&["jupyter", "login", "hub", "--token-file"]).arg(&fresh).success();
-    assert!(!login.stderr().contains("keeps its old end"), "{login}");
+    assert!(!login.stderr().contains("at the next ssh"), "{login}");
     // No is no.
     let other = Laptop::new();
     let mut adding = add(&other, &hub, &token, &["--name", "hub"]).background();
@@ -285,4 +293,98 @@ fn where_keys_are_put_by_hand_the_person_is_told_how() {
     let file = hub.home().join(".ssh/authorized_keys");
     std::fs::write(&file, format!("{}\n", laptop.key.public)).unwrap();
     let _ = laptop.ssh("hub", "true").success();
+}
+
+/// A Hub with a form before the start, which nobody answers by itself.
+const FORM: &str = r#"
+async def wants_a_size(spawner):
+    if "size" not in spawner.user_options:
+        from tornado.web import HTTPError
+        raise HTTPError(400, "choose a size first")
+c.Spawner.pre_spawn_hook = wants_a_size
+c.Spawner.environment["SIZE"] = lambda spawner: spawner.user_options["size"]
+"#;
+
+#[test]
+fn the_form_before_a_start_is_answered_by_options() {
+    let hub = Hub::start(&Options { hub_config: FORM.to_owned(), ..options("on") });
+    let laptop = Laptop::new();
+    let token = hub.token(&SMALL);
+    let refused = add(&laptop, &hub, &token, &["--name", "hub"]).status(75).stderr();
+    assert!(refused.contains("choose a size first"), "{refused}");
+    assert!(refused.contains("--options"), "{refused}");
+    let _ = add(&laptop, &hub, &token, &["--name", "hub", "--options", r#"{"size": "small"}"#]).success();
+    assert_eq!(laptop.ssh("hub", "echo $SIZE").success().stdout(), "small\n");
+    // It is answered so again, by ssh itself.
+    hub.stop_server();
+    let again = laptop.ssh("hub", "echo $SIZE").limit(Duration::from_secs(120)).success();
+    assert_eq!(again.stdout(), "small\n");
+}
+
+/// A person who types: `wants TEXT` waits for it, `types TEXT` answers.
+const PERSON: &str = r#"
+set timeout 90
+proc wants {text} {
+    expect {
+        $text {}
+        timeout { puts "\nNOT SEEN: $text"; exit 1 }
+        eof { puts "\nENDED BEFORE: $text"; exit 1 }
+    }
+}
+proc types {text} { send -- "$text\r" }
+proc ends {} {
+    expect { eof {} timeout { puts "\nSTILL RUNS"; exit 1 } }
+    set found [lindex [wait] 3]
+    if {$found != 0} { puts "\nSTATUS $found"; exit 1 }
+}
+"#;
+
+fn at_a_terminal(laptop: &Laptop, lines: &str) -> String {
+    let script = laptop.home("person.exp");
+    std::fs::write(&script, format!("{PERSON}{lines}\n")).unwrap();
+    let run = laptop.run(hop_e2e::program::program("expect")).arg("-f").arg(script);
+    run.limit(Duration::from_secs(180)).success().stdout()
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_for_what_is_missing() {
+    let hub = Hub::start(&options("on"));
+    hub.start_server("");
+    let laptop = Laptop::new();
+    let hop = hop_e2e::server::hop_binary().display();
+    let large = text(&hub.token_of(USER, &json!({"note": "pasted"})));
+    let seen = at_a_terminal(
+        &laptop,
+        &format!(
+            "spawn env -u HOP_PASSPHRASE_FILE {hop} jupyter add {} --name hub\n\
+             wants {{Make a token at}}\nwants {{Token: }}\ntypes {{{large}}}\n\
+             wants {{Revoke the token that you gave?}}\ntypes y\n\
+             wants {{A new passphrase for it: }}\ntypes horse\nwants {{Once more: }}\ntypes horse\n\
+             wants {{Change this?}}\ntypes y\nwants {{ssh hub}}\nends",
+            hub.address()
+        ),
+    );
+    assert!(!seen.contains(large.trim()) && !seen.contains("horse"), "shown: {seen}");
+    assert_eq!(tokens(&hub).len(), 1);
+    // The token ends while nobody looks; whoever sits there is asked for another, and goes in.
+    let id = tokens(&hub)[0]["id"].as_str().unwrap().to_owned();
+    let _ = hub.api("DELETE", &format!("/users/{USER}/tokens/{id}"), None);
+    hub.stop_server();
+    let fresh = text(&hub.token_of(USER, &json!({"note": "pasted"})));
+    let seen = at_a_terminal(
+        &laptop,
+        &format!(
+            "spawn env -u HOP_PASSPHRASE_FILE ssh hub echo in and out\n\
+             expect {{ {{Passphrase of*: }} {{ types horse; exp_continue }} {{Token: }} {{}} timeout {{ exit 1 }} eof {{ exit 1 }} }}\n\
+             types {{{fresh}}}\nwants {{Revoke the token}}\ntypes n\nwants {{in and out}}\nends"
+        ),
+    );
+    assert!(seen.contains("the token may not start the server of alice"), "{seen}");
+    assert!(seen.contains("The key over there gets its new end at the next ssh."), "{seen}");
+    let listed = laptop.hop(&["jupyter", "list", "--json"]).success().stdout();
+    let end = serde_json::from_str::<Value>(&listed).unwrap()["token_expires"].as_str().unwrap().to_owned();
+    let plain: String = end.chars().take(19).filter(char::is_ascii_digit).collect();
+    let keys = text(&hub.home().join(".local/share/hop/jupyter-keys"));
+    assert!(keys.contains(&format!("expiry-time=\"{plain}Z\"")), "{end}: {keys}");
+    assert!(!seen.contains(fresh.trim()), "{seen}");
 }

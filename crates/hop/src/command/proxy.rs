@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
             }
             other => other.map_err(|failed| failed.error)?,
         };
-        token.note_use();
+        token.note_use().await;
         let mut socket: WebSocket<_> = socket.keep_alive(ASK);
         let Parted { end, traffic } =
             hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;

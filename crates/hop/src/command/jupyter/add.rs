@@ -27,6 +27,8 @@ pub(super) async fn run(arguments: &Add) -> Result<(), CommandError> {
         None => config::name_of(&hub.address().host(), &arguments.server)?,
     };
     is_free(&alias, hub.address(), arguments)?;
+    // Before the person goes and makes a token.
+    let chosen = keys::choose(arguments.key.as_deref(), ca_file.as_deref()).await?;
     let mut secrets = Secrets::of_user().await;
     let wanted = Wanted { user: arguments.user.as_deref(), server: &arguments.server };
     let known = match &arguments.token.token_file {
@@ -66,7 +68,6 @@ pub(super) async fn run(arguments: &Add) -> Result<(), CommandError> {
     })?;
     record.url = target.to_string();
     reach(&hub, &target).await?;
-    let chosen = keys::choose(arguments.key.as_deref(), hub.options()).await?;
     let is_installed = keys::install(&mut record, &held.token, &chosen.lines).await?;
     record.key_file.clone_from(&chosen.public);
     config::write(&alias, &record, chosen.identity.as_deref(), arguments.yes)?;

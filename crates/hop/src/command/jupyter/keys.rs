@@ -10,7 +10,8 @@ use crate::output;
 use hop_jupyter::{
     Asked, InstalledKey, KeyDoor, KeyDoorError, KeySource, Offer, PublicLine, Record, RequestState,
 };
-use hop_link::{ClientOptions, Secret, Target};
+use hop_link::{Secret, Target};
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ pub(super) struct Chosen {
 }
 
 /// The keys that the person means.
-pub(super) async fn choose(wanted: Option<&str>, options: &ClientOptions) -> Result<Chosen, CommandError> {
+pub(super) async fn choose(wanted: Option<&str>, ca_file: Option<&Path>) -> Result<Chosen, CommandError> {
     let folder = home().join(".ssh");
     let own = || NAMES.iter().map(|name| folder.join(format!("{name}.pub"))).find(|path| path.exists());
     let source = match wanted {
@@ -41,7 +42,8 @@ pub(super) async fn choose(wanted: Option<&str>, options: &ClientOptions) -> Res
             None => make(&folder)?,
         }),
     };
-    let lines = source.read(options).await.or_fail(ErrorKind::Config)?;
+    let options = web::options(None, matches!(source, KeySource::Page(_)), ca_file, TIME)?;
+    let lines = source.read(&options).await.or_fail(ErrorKind::Config)?;
     let public = match source {
         KeySource::File(path) => Some(std::path::absolute(path).or_fail(ErrorKind::Config)?),
         KeySource::Page(_) => None,
@@ -88,7 +90,8 @@ pub(super) async fn install(
 ) -> Result<bool, CommandError> {
     let door = door(record, token)?;
     let title = machine();
-    let offer = Offer { keys: lines, title: &title, expires: record.token_end };
+    let end = record.end_for_keys(Timestamp::now());
+    let offer = Offer { keys: lines, title: &title, expires: end };
     let asked = match door.offer(&offer).await {
         Ok(asked) => asked,
         Err(error @ (KeyDoorError::Off | KeyDoorError::Absent | KeyDoorError::Refused(_))) => {
@@ -100,6 +103,7 @@ pub(super) async fn install(
     if let Asked::Confirm { id, code, page } = asked {
         confirmed(&door, &id, &code, &page).await?;
     }
+    record.keys_end = end;
     record.keys = lines.iter().map(|line| line.key.fingerprint().to_string()).collect();
     let count = if lines.len() == 1 { "The key is".to_owned() } else { format!("{} keys are", lines.len()) };
     output::note(&format!("{count} installed in the server."));
@@ -138,22 +142,28 @@ fn by_hand(error: &KeyDoorError, lines: &[PublicLine]) -> String {
     text
 }
 
-/// Gives the keys of a server the end of its new token, where the server runs; else the next `add` does.
-pub(super) async fn prolong(record: &Record, token: &Secret) {
-    let Some(path) = record.key_file.clone().filter(|_| !record.keys.is_empty()) else { return };
-    let Ok(options) = web::options(None, false, None, TIME) else { return };
-    let Ok(lines) = KeySource::File(path).read(&options).await else { return };
-    let known: Vec<_> =
-        lines.into_iter().filter(|line| record.keys.contains(&line.key.fingerprint().to_string())).collect();
-    let Ok(door) = door(record, token) else { return };
-    let title = machine();
-    let offer = Offer { keys: &known, title: &title, expires: record.token_end };
-    if !matches!(door.offer(&offer).await, Ok(Asked::Installed)) {
-        output::note(&format!(
-            "The key over there keeps its old end: hop jupyter add {} puts it anew.",
-            record.hub
-        ));
+/// Gives the keys of a server the end of its new token, where it runs; else the next `ssh` does. Whether they have it now.
+pub(crate) async fn prolong(record: &mut Record, token: &Secret) -> bool {
+    let end = record.end_for_keys(Timestamp::now());
+    if record.keys.is_empty() || record.keys_end == end {
+        return true;
     }
+    let is_done = put_again(record, token, end).await.is_some();
+    if is_done {
+        record.keys_end = end;
+    }
+    is_done
+}
+
+async fn put_again(record: &Record, token: &Secret, end: Option<Timestamp>) -> Option<()> {
+    let options = web::options(None, false, None, TIME).ok()?;
+    let lines = KeySource::File(record.key_file.clone()?).read(&options).await.ok()?;
+    let is_known = |line: &PublicLine| record.keys.contains(&line.key.fingerprint().to_string());
+    let known: Vec<_> = lines.into_iter().filter(is_known).collect();
+    let title = machine();
+    let offer = Offer { keys: &known, title: &title, expires: end };
+    let asked = door(record, token).ok()?.offer(&offer).await.ok()?;
+    (asked == Asked::Installed).then_some(())
 }
 
 /// What the server takes; `None` when it does not tell.

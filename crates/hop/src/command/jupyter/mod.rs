@@ -5,7 +5,7 @@
 
 mod add;
 mod config;
-mod keys;
+pub(crate) mod keys;
 mod list;
 mod remove;
 mod start;
@@ -50,7 +50,7 @@ fn record(alias: &Alias) -> Result<Record, CommandError> {
     })
 }
 
-fn save(record: &Record) -> Result<(), CommandError> {
+pub(crate) fn save(record: &Record) -> Result<(), CommandError> {
     let alias = Alias::parse(&record.alias).or_fail(ErrorKind::Internal)?;
     records().save(&alias.file_name(), record).or_fail(ErrorKind::Config)
 }

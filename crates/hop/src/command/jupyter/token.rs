@@ -176,7 +176,14 @@ pub(crate) async fn renew_by_person(
     let wanted = Wanted { user: Some(&record.user), server: &record.server };
     let held = obtain(&hub, wanted, arguments).await?;
     store(secrets, &held, record).await?;
-    super::keys::prolong(record, &held.token).await;
+    if !super::keys::prolong(record, &held.token).await {
+        output::note(&match record.key_file {
+            Some(_) => "The key over there gets its new end at the next ssh.".to_owned(),
+            None => {
+                format!("The keys over there keep their end: hop jupyter add {} puts them anew.", record.hub)
+            }
+        });
+    }
     save(record)?;
     Ok(held.token)
 }
@@ -224,7 +231,6 @@ async fn successor(record: &mut Record, secrets: &mut Secrets, old: &Secret) -> 
         // It ends by itself; another login may still be at work with it.
         let _ = asking.with_token(held.token.clone()).revoke(&user, &before).await;
     }
-    super::keys::prolong(record, &held.token).await;
     Ok(held.token)
 }
 

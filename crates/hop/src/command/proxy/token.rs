@@ -57,11 +57,17 @@ impl Token {
         Ok(Some(()))
     }
 
-    /// Notes that the server was used.
-    pub(super) fn note_use(&self) {
-        let alias = self.stored.as_ref().and_then(|(record, _)| Alias::parse(&record.alias).ok());
-        if let Some(alias) = alias {
+    /// Notes that the server was used, and gives its keys the end of a token that is newer than they are: the server
+    /// reads them at the login that follows.
+    pub(super) async fn note_use(&mut self) {
+        let (Some((record, _)), Some(secret)) = (&mut self.stored, &self.secret) else { return };
+        if let Ok(alias) = Alias::parse(&record.alias) {
             jupyter::records().touch(&alias.file_name());
+        }
+        let before = record.keys_end;
+        if jupyter::keys::prolong(record, secret).await && record.keys_end != before {
+            // Not noted, it is done again.
+            let _ = jupyter::save(record);
         }
     }
 }
