@@ -112,11 +112,15 @@ impl Admission {
             environment: fare.environment.clone(),
         })
         .await?;
-        let waited = tokio::time::timeout(LONGEST_WAIT, self.decided(tell)).await;
+        let waited = tokio::time::timeout(LONGEST_WAIT, self.decided(fare, tell)).await;
         waited.unwrap_or(Err(FerryError::TooLong(LONGEST_WAIT)))
     }
 
-    async fn decided(&mut self, tell: &mut (impl FnMut(String) + Send)) -> Result<Admitted, FerryError> {
+    async fn decided(
+        &mut self,
+        fare: &Fare,
+        tell: &mut (impl FnMut(String) + Send),
+    ) -> Result<Admitted, FerryError> {
         loop {
             match self.next().await? {
                 Event::Up { socket, master, resolved, .. } => {
@@ -125,6 +129,10 @@ impl Admission {
                 Event::Failed(failure) => return Err(FerryError::Failed(failure)),
                 Event::InLine { text } | Event::Progress { text } => tell(text),
                 Event::Refused { reason } => return Err(refused(reason)),
+                Event::Declined { reason } => {
+                    let own = || format!("{} cannot be reached by way of itself", fare.alias);
+                    return Err(refused(reason.unwrap_or_else(own)));
+                }
                 // Nobody is asked here.
                 _ => {}
             }

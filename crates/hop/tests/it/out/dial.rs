@@ -60,7 +60,7 @@ fn a_terminal_with_its_size_and_modes() {
          send \"stty -a; tty; echo \\$TERM\\r\"\nwants {{rows 33; columns 99;*erase = ^H*/dev/pts/*xterm}}\n\
          stty rows 20 columns 70 < $spawn_out(slave,name)\n\
          send \"trap 'stty size' WINCH; stty size\\r\"\nwants {{20 70}}\n\
-         send \"sleep 100\\r\"\nwants {{sleep 100}}\nsend \"\\003\"\nsend \"echo st'ill' here\\r\"\nwants {{still here}}\n\
+         send \"sh -c 'echo be''gun; exec sleep 100'\\r\"\nwants {{begun}}\nsend \"\\003\"\nsend \"echo st'ill' here\\r\"\nwants {{still here}}\n\
          send \"exit 5\\r\"\nends 5\n"
     ));
 }

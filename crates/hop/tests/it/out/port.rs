@@ -151,3 +151,21 @@ fn a_host_without_forwarding_says_so() {
     );
     assert_eq!(machine.accepted(2205), 1);
 }
+
+#[test]
+fn strangers_have_few_places_and_hold_nothing_for_ever() {
+    let (machine, port) = with_port();
+    let script = format!(
+        "import socket\nheld = [socket.create_connection(('127.0.0.1', {port})) for _ in range(16)]\n\
+         for s in held: s.recv(8)\nprint('held', flush=True)\ninput()"
+    );
+    std::fs::write(machine.home("hold.py"), script).unwrap();
+    let _ = machine
+        .shell(
+            "cd ~; mkfifo go; python3 -I hold.py < go > said & exec 3> go; until grep -q held said 2>/dev/null; do :; done; \
+             timeout 2 ssh -o ControlPath=none plain-plain true; [ $? = 124 ] || exit 1; \
+             ssh -o ControlPath=none plain-plain true & echo >&3; wait $!",
+        )
+        .success();
+    assert_eq!(machine.accepted(2201), 1);
+}
