@@ -86,7 +86,7 @@ impl Broker {
     pub(super) fn put_in_line(&mut self, id: PlaceId, alias: &Alias) {
         let users = self.users(alias, true);
         let names: Vec<_> = users.iter().map(|user| format!("{} ({})", user.what, user.pid)).collect();
-        let whose = if names.is_empty() { "somebody else".to_owned() } else { names.join(", ") };
+        let whose = if names.is_empty() { "them to end".to_owned() } else { names.join(", ") };
         let text = format!("{alias} takes no more sessions at once; waiting for one of {whose}");
         if let Some(place) = self.places.get_mut(&id)
             && let Some(waits) = place.waits.as_mut().filter(|waits| !waits.is_in_line)
