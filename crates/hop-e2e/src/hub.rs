@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::program::{hub_program, hub_proxy, python_of_hub, target_folder, workspace};
+use crate::program::{hub_program, hub_proxy, jupyter_sshd_proxy, python_of_hub, target_folder, workspace};
 use crate::run::Background;
 use crate::server::hop_binary;
 use crate::sshd::Release;
@@ -31,11 +31,18 @@ pub struct Options {
     pub server_config: String,
     /// Lines for jupyterhub_config.py.
     pub hub_config: String,
+    /// Whether the servers have jupyter-sshd-proxy, too.
+    pub jupyter_sshd_proxy: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { base: "/".to_owned(), server_config: String::new(), hub_config: String::new() }
+        Self {
+            base: "/".to_owned(),
+            server_config: String::new(),
+            hub_config: String::new(),
+            jupyter_sshd_proxy: false,
+        }
     }
 }
 
@@ -60,7 +67,7 @@ impl Hub {
         let keys = scratch.folder(format!("home/{USER}/.ssh"));
         std::fs::set_permissions(&keys, PermissionsExt::from_mode(0o700)).expect("a private folder");
         std::fs::write(keys.join("authorized_keys"), &user_key.public).expect("write authorized_keys");
-        let environment = environment(&scratch);
+        let environment = environment(&scratch, options);
         let folder = environment.join("etc/jupyter");
         std::fs::write(folder.join("jupyter_server_config.py"), &options.server_config)
             .expect("write the servers' settings");
@@ -104,6 +111,12 @@ impl Hub {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.output()
+    }
+
+    /// The port of the Hub's proxy.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of [`USER`]'s SSH; of a named server, if a name is given.
@@ -155,18 +168,21 @@ impl Hub {
 
     /// Waits until what the Hub says of a server is as wanted.
     pub fn wait_for_server(&self, what: &str, wanted: impl Fn(&Value) -> bool, name: &str) {
+        self.wait_for_answer(&format!("the server to be {what}"), &format!("/users/{USER}"), |_, user| {
+            wanted(&user["servers"][name])
+        });
+    }
+
+    /// Waits until the Hub answers a question as wanted: by its status and what it says.
+    pub fn wait_for_answer(&self, what: &str, path: &str, wanted: impl Fn(u16, &Value) -> bool) {
         let deadline = Instant::now() + START;
         loop {
-            let (_, user) = self.api("GET", &format!("/users/{USER}"), None);
-            let server = &user["servers"][name];
-            if wanted(server) {
+            let (status, answer) = self.api("GET", path, None);
+            if wanted(status, &answer) {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "the server is not {what} after {START:?}: {server}\n{}",
-                self.log()
-            );
+            let log = || self.log();
+            assert!(Instant::now() < deadline, "waited {START:?} for {what}: {status} {answer}\n{}", log());
             // The Hub tells nobody; it can only be asked.
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -182,9 +198,16 @@ impl Hub {
     /// A new token of anybody, as the Hub's API wants it asked for.
     #[must_use]
     pub fn token_of(&self, user: &str, body: &Value) -> PathBuf {
+        self.token_and_id(user, body).0
+    }
+
+    /// The same, with the id by which it is revoked.
+    #[must_use]
+    pub fn token_and_id(&self, user: &str, body: &Value) -> (PathBuf, String) {
         let (status, answer) = self.api("POST", &format!("/users/{user}/tokens"), Some(body));
-        let token = answer["token"].as_str().unwrap_or_else(|| panic!("no token: {status} {answer}"));
-        self.token_file(token)
+        let told =
+            |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no token: {status} {answer}"));
+        (self.token_file(told("token")), told("id").to_owned())
     }
 
     /// A file with this as token.
@@ -275,7 +298,7 @@ c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"],
 }
 
 /// The Python environment of the servers: the Hub's packages, and the wheel.
-fn environment(scratch: &Scratch) -> PathBuf {
+fn environment(scratch: &Scratch, options: &Options) -> PathBuf {
     let folder = scratch.join("env");
     let _ = Run::new(python_of_hub()).args(["-m", "venv", "--without-pip"]).arg(&folder).success();
     let packages = |python: &Path| {
@@ -284,8 +307,11 @@ fn environment(scratch: &Scratch) -> PathBuf {
     };
     let python = folder.join("bin/python");
     let of_hub = packages(&python_of_hub());
-    std::fs::write(packages(&python).join("hub.pth"), of_hub.as_os_str().as_encoded_bytes())
-        .expect("lead to the Hub's packages");
+    let mut lead = format!("{}\n", of_hub.display());
+    if options.jupyter_sshd_proxy {
+        lead += &format!("{}\n", jupyter_sshd_proxy().display());
+    }
+    std::fs::write(packages(&python).join("hub.pth"), lead).expect("lead to the Hub's packages");
     install(&python);
     folder
 }
@@ -347,8 +373,9 @@ fn newest(folder: &Path) -> SystemTime {
 }
 
 /// Ports that are free at this moment; the Hub and its proxy cannot choose for themselves.
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+#[must_use]
+pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound port").port())
 }
 

@@ -167,6 +167,16 @@ pub fn python_of_hub() -> PathBuf {
     hub_program("python")
 }
 
+/// The folder with the package jupyter-sshd-proxy and what it needs besides those of the Hub.
+#[must_use]
+pub fn jupyter_sshd_proxy() -> PathBuf {
+    let _ = from_setup(
+        "hub/jupyter-sshd-proxy/jupyter_sshd_proxy",
+        "the PyPI packages of crates/hop-e2e/peers/hub/jupyter-sshd-proxy.txt",
+    );
+    peers_folder().join("hub/jupyter-sshd-proxy")
+}
+
 /// The Python that has AiiDA.
 #[must_use]
 pub fn aiida_python() -> PathBuf {

@@ -27,6 +27,7 @@ const HANDOVER: usize = 64;
 pub struct Endpoint {
     config: Arc<EndpointConfig>,
     door: LoginDoor,
+    cut: CancellationToken,
 }
 
 /// The endpoint cannot work.
@@ -44,7 +45,12 @@ impl Endpoint {
     /// An endpoint with this configuration.
     pub fn new(config: EndpointConfig) -> Self {
         let door = LoginDoor::new(&config.limits);
-        Self { config: Arc::new(config), door }
+        Self { config: Arc::new(config), door, cut: CancellationToken::new() }
+    }
+
+    /// Ends all connections at once: what runs in them is hung up, by the time that [`serve`](Self::serve) returns.
+    pub fn cut(&self) {
+        self.cut.cancel();
     }
 
     /// Serves one connection on the current runtime, to its end.
@@ -53,7 +59,7 @@ impl Endpoint {
     }
 
     /// Accepts from all listeners until `stop` is cancelled, then closes them and waits until the connections have
-    /// drained. `threads` is how many carry connections, at least one; the caller's only accepts.
+    /// drained, or are [`cut`](Self::cut). A caller that does not wait leaves behind what runs in them. `threads` is how many carry connections, at least one; the caller's only accepts.
     pub async fn serve(
         &self,
         listeners: Vec<Listener>,
@@ -107,7 +113,13 @@ impl Endpoint {
         }
         drop(sender);
         let mut turns = workers.iter().cycle();
-        while let Some(Some(incoming)) = stop.run_until_cancelled(accepted.recv()).await {
+        let over = async {
+            tokio::select! { () = stop.cancelled() => {}, () = self.cut.cancelled() => {} }
+        };
+        let mut over = std::pin::pin!(over);
+        loop {
+            let incoming = tokio::select! { () = &mut over => break, incoming = accepted.recv() => incoming };
+            let Some(incoming) = incoming else { break };
             let incoming = incoming.map_err(ServeError::Accept)?;
             let Some(worker) = turns.next() else { break };
             // A worker ends only when it is stopped.
@@ -129,6 +141,7 @@ impl Worker {
         let (connections, mut queue) = mpsc::channel::<Incoming>(HANDOVER);
         let (sender, done) = tokio::sync::oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let cut = endpoint.cut.clone();
         let work = async move {
             let tasks = TaskTracker::new();
             while let Some(Some(incoming)) = stop.run_until_cancelled(queue.recv()).await {
@@ -141,7 +154,8 @@ impl Worker {
         };
         let run = move || {
             prepare();
-            runtime.block_on(work);
+            // What is dropped with its task hangs up its processes.
+            let _cut = runtime.block_on(cut.run_until_cancelled(work));
             // A file call that hangs (SFTP on a dead mount) must not keep the server from stopping.
             runtime.shutdown_background();
             // Nobody waits any more: then nobody wants to know.

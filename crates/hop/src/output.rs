@@ -24,6 +24,13 @@ pub(crate) fn json(document: &impl Serialize) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Prints one JSON document on a line for a program that may be gone; whether it is there.
+pub(crate) fn is_heard(document: &impl Serialize) -> bool {
+    let mut stdout = std::io::stdout();
+    let text = serde_json::to_string(document);
+    text.is_ok_and(|text| writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok())
+}
+
 /// Says something to the person.
 pub(crate) fn note(text: &str) {
     eprintln!("{text}");

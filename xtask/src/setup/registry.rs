@@ -16,6 +16,13 @@ pub(super) fn hub() -> Result<(), Error> {
     let lists = hop_e2e::program::scripts_folder().join("hub");
     let folder = hop_e2e::program::peers_folder().join("hub");
     environment("python3", &lists.join("requirements.txt"), &folder.join("venv"))?;
+    // Not among the Hub's packages: a server that has it loads it.
+    let beside = lists.join("jupyter-sshd-proxy.txt");
+    let place = folder.join("jupyter-sshd-proxy");
+    unless_done(&place, &[&beside], || {
+        let mut pip = pip(&folder.join("venv"), &beside);
+        run(pip.args(["--no-deps", "--upgrade", "--target"]).arg(&place))
+    })?;
     modules(&lists, &folder.join("npm"))
 }
 
@@ -29,17 +36,16 @@ pub(super) fn aiida() -> Result<(), Error> {
 fn environment(python: &str, wanted: &Path, folder: &Path) -> Result<(), Error> {
     unless_done(folder, &[wanted], || {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
-        run(Command::new(folder.join("bin/pip"))
-            .args([
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--only-binary",
-                ":all:",
-                "--requirement",
-            ])
-            .arg(wanted))
+        run(&mut pip(folder, wanted))
     })
+}
+
+/// The pip of an environment, told to install what a list has; wheels only.
+fn pip(environment: &Path, wanted: &Path) -> Command {
+    let mut command = Command::new(environment.join("bin/pip"));
+    command.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+    command.arg("--requirement").arg(wanted);
+    command
 }
 
 /// A folder with `node_modules`.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use hop_e2e::run::Background;
 use hop_e2e::sshd::Release;
-use hop_e2e::{Server, payload};
+use hop_e2e::{Run, Scratch, Server, payload};
 
 const RELEASE: Release = Release::V9_2;
 
@@ -21,8 +21,9 @@ fn a_local_forward_reaches_a_port() {
     let server = Server::start();
     let echo = Echo::on_port();
     let local = server.scratch().join("local");
-    let _ssh = forward(&server, &["-L", &format!("{}:127.0.0.1:{}", local.display(), echo.port())]);
-    assert_echo(&server, UnixStream::connect(&local).unwrap());
+    let _ssh =
+        forward(to(&server), "hop", &["-L", &format!("{}:127.0.0.1:{}", local.display(), echo.port())]);
+    assert_echo(server.scratch(), UnixStream::connect(&local).unwrap());
 }
 
 #[test]
@@ -32,8 +33,8 @@ fn a_local_forward_reaches_a_unix_socket() {
     let _echo = Echo::on_socket(&far);
     server.give(&far);
     let local = server.scratch().join("local");
-    let _ssh = forward(&server, &["-L", &format!("{}:{}", local.display(), far.display())]);
-    assert_echo(&server, UnixStream::connect(&local).unwrap());
+    let _ssh = forward(to(&server), "hop", &["-L", &format!("{}:{}", local.display(), far.display())]);
+    assert_echo(server.scratch(), UnixStream::connect(&local).unwrap());
 }
 
 #[test]
@@ -44,7 +45,8 @@ fn a_local_forward_to_nobody_ends_that_connection_only() {
     // Bound and closed again: nobody listens there now.
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let _ssh = forward(
-        &server,
+        to(&server),
+        "hop",
         &[
             "-L",
             &format!("{}:127.0.0.1:{nobody}", dead.display()),
@@ -56,7 +58,7 @@ fn a_local_forward_to_nobody_ends_that_connection_only() {
     // ssh resets or ends it, depending on what was sent before the refusal arrived.
     let _ = UnixStream::connect(&dead).unwrap().read_to_end(&mut nothing);
     assert_eq!(nothing, b"");
-    assert_echo(&server, UnixStream::connect(&live).unwrap());
+    assert_echo(server.scratch(), UnixStream::connect(&live).unwrap());
 }
 
 #[test]
@@ -76,21 +78,11 @@ fn socks_reaches_a_port_by_address_and_by_name() {
     let echo = Echo::on_port();
     // ssh knows no port 0 here. Nobody else is given this one in the moment between.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let _ssh = forward(&server, &["-D", &format!("127.0.0.1:{port}")]);
+    let _ssh = forward(to(&server), "hop", &["-D", &format!("127.0.0.1:{port}")]);
     let address = [&[1, 127, 0, 0, 1][..], &echo.port().to_be_bytes()].concat();
     let name = [&[3, 9][..], b"localhost", &echo.port().to_be_bytes()].concat();
     for destination in [address, name] {
-        let mut socks = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        // RFC 1928: version 5, one method, no authentication; then CONNECT.
-        socks.write_all(&[5, 1, 0]).unwrap();
-        let mut method = [0; 2];
-        socks.read_exact(&mut method).unwrap();
-        assert_eq!(method, [5, 0]);
-        socks.write_all(&[&[5, 1, 0][..], &destination].concat()).unwrap();
-        let mut reply = [0; 10];
-        socks.read_exact(&mut reply).unwrap();
-        assert_eq!(reply[..2], [5, 0], "SOCKS refused: {reply:?}");
-        assert_echo(&server, socks);
+        assert_echo(server.scratch(), socks(port, &destination));
     }
 }
 
@@ -98,14 +90,14 @@ fn socks_reaches_a_port_by_address_and_by_name() {
 fn a_remote_forward_is_given_a_port_and_reaches_back() {
     let server = Server::start();
     let echo = Echo::on_port();
-    let ssh = forward(&server, &["-R", &format!("127.0.0.1:0:127.0.0.1:{}", echo.port())]);
+    let ssh = forward(to(&server), "hop", &["-R", &format!("127.0.0.1:0:127.0.0.1:{}", echo.port())]);
     let port: u16 = ssh.wait_for("the allocated port", |text| {
         let rest = text.split_once("Allocated port ")?.1;
         rest.split_once(' ')?.0.parse().ok()
     });
     assert_ne!(port, 0);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    assert_echo(&server, TcpStream::connect(address).unwrap());
+    assert_echo(server.scratch(), TcpStream::connect(address).unwrap());
     // No listener outlives its connection.
     drop(ssh);
     until("the listener to go", || TcpStream::connect(address).is_err());
@@ -119,7 +111,8 @@ fn a_remote_unix_socket_reaches_back_to_a_port_and_to_a_socket() {
     let _echo = Echo::on_socket(&near);
     let (to_port, to_socket) = (server.scratch().join("to_port"), server.scratch().join("to_socket"));
     let _ssh = forward(
-        &server,
+        to(&server),
+        "hop",
         &[
             "-R",
             &format!("{}:127.0.0.1:{}", to_port.display(), echo.port()),
@@ -128,15 +121,19 @@ fn a_remote_unix_socket_reaches_back_to_a_port_and_to_a_socket() {
         ],
     );
     for path in [&to_port, &to_socket] {
-        assert_echo(&server, UnixStream::connect(path).unwrap());
+        assert_echo(server.scratch(), UnixStream::connect(path).unwrap());
     }
 }
 
+fn to(server: &Server) -> Run {
+    server.openssh(RELEASE, "ssh")
+}
+
 /// An ssh that only forwards; returns when its forwardings are in place.
-fn forward(server: &Server, words: &[&str]) -> Background {
+pub(crate) fn forward(ssh: Run, host: &str, words: &[&str]) -> Background {
     // -v tells when it listens itself, and each answer of the server to -R.
-    let ssh = server.openssh(RELEASE, "ssh").args(["-N", "-v", "-o", "ExitOnForwardFailure=yes"]);
-    let ssh = ssh.args(words).arg("hop").background();
+    let ssh = ssh.args(["-N", "-v", "-o", "ExitOnForwardFailure=yes"]);
+    let ssh = ssh.args(words).arg(host).background();
     ssh.wait_for("its forwardings", |text| text.contains("Entering interactive session").then_some(()));
     let remote = words.iter().filter(|w| **w == "-R").count();
     ssh.wait_for("the server's answers to -R", |text| {
@@ -145,9 +142,24 @@ fn forward(server: &Server, words: &[&str]) -> Background {
     ssh
 }
 
+/// A connection through SOCKS on this port; the destination is an address type, an address and a port.
+pub(crate) fn socks(port: u16, destination: &[u8]) -> TcpStream {
+    let mut socks = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    // RFC 1928: version 5, one method, no authentication; then CONNECT.
+    socks.write_all(&[5, 1, 0]).unwrap();
+    let mut method = [0; 2];
+    socks.read_exact(&mut method).unwrap();
+    assert_eq!(method, [5, 0]);
+    socks.write_all(&[&[5, 1, 0][..], destination].concat()).unwrap();
+    let mut reply = [0; 10];
+    socks.read_exact(&mut reply).unwrap();
+    assert_eq!(reply[..2], [5, 0], "SOCKS refused: {reply:?}");
+    socks
+}
+
 /// What is sent comes back, whole and in order, also the end of it.
-fn assert_echo(server: &Server, stream: impl Duplex) {
-    let (sent, back) = (server.scratch().join("echo-sent"), server.scratch().join("echo-back"));
+pub(crate) fn assert_echo(scratch: &Scratch, stream: impl Duplex) {
+    let (sent, back) = (scratch.join("echo-sent"), scratch.join("echo-back"));
     payload::write(&sent, SIZE, 4);
     let (mut reader, mut writer) = (stream.twin(), stream);
     let source = sent.clone();
@@ -161,7 +173,7 @@ fn assert_echo(server: &Server, stream: impl Duplex) {
 }
 
 /// A stream whose two directions can be used and ended apart.
-trait Duplex: Read + Write + Send + 'static {
+pub(crate) trait Duplex: Read + Write + Send + 'static {
     fn twin(&self) -> Self;
     fn finish(&self);
 }
@@ -187,12 +199,12 @@ impl Duplex for UnixStream {
 }
 
 /// A server that sends back what it gets and ends when its client does. Its thread ends with the test's process.
-struct Echo {
+pub(crate) struct Echo {
     port: u16,
 }
 
 impl Echo {
-    fn on_port() -> Self {
+    pub(crate) fn on_port() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
@@ -213,7 +225,7 @@ impl Echo {
         Self { port: 0 }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 }

@@ -92,14 +92,14 @@ fn x11(release: Release) {
 }
 
 /// An X server on a display number of its own choice, with a cookie.
-struct Display {
+pub(crate) struct Display {
     name: String,
     authority: PathBuf,
     _server: Background,
 }
 
 impl Display {
-    fn start(scratch: &Scratch) -> Self {
+    pub(crate) fn start(scratch: &Scratch) -> Self {
         let authority = scratch.join("Xauthority");
         // The cookie is added for every display number that Xvfb may choose, before it chooses.
         let cookie = "0123456789abcdef0123456789abcdef";
@@ -117,11 +117,11 @@ impl Display {
         Self { name: format!(":{number}"), authority, _server: server }
     }
 
-    fn on(&self, run: Run) -> Run {
+    pub(crate) fn on(&self, run: Run) -> Run {
         run.env("DISPLAY", &self.name).env("XAUTHORITY", &self.authority)
     }
 
-    fn xauth_location(&self, release: Release) -> String {
+    pub(crate) fn xauth_location(&self, release: Release) -> String {
         match release {
             Release::V9_2 => format!("XAuthLocation={}", program("xauth").display()),
             Release::V10_0 => "XAuthLocation=/usr/bin/xauth".to_owned(),
@@ -197,13 +197,13 @@ fn agent_config(server: &Server, alias: &str, known: &Path, agent: &str) -> Stri
 }
 
 /// A running ssh-agent.
-struct Agent {
+pub(crate) struct Agent {
     socket: PathBuf,
     _process: Background,
 }
 
 impl Agent {
-    fn start(release: Release, scratch: &Scratch) -> Self {
+    pub(crate) fn start(release: Release, scratch: &Scratch) -> Self {
         let socket = scratch.join("agent");
         let agent =
             Run::from_words(&release.words("ssh-agent")).arg("-D").arg("-a").arg(&socket).background();
@@ -211,7 +211,7 @@ impl Agent {
         Self { socket, _process: agent }
     }
 
-    fn with(&self, run: Run) -> Run {
+    pub(crate) fn with(&self, run: Run) -> Run {
         run.env("SSH_AUTH_SOCK", &self.socket)
     }
 }

@@ -78,14 +78,14 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         let signals = server::Signals::catch()?;
         let listeners = listen(arguments)?;
         announce(arguments, &listeners, announced)?;
-        let serving = server::serve_until_signal(endpoint, listeners, signals);
-        if !arguments.attended {
-            return serving.await;
-        }
-        tokio::select! {
-            served = serving => served,
-            attended = attend(activity) => attended,
-        }
+        let is_attended = arguments.attended;
+        let attended = async move {
+            match is_attended {
+                true => attend(activity).await,
+                false => std::future::pending().await,
+            }
+        };
+        server::serve_until_signal(endpoint, listeners, signals, attended).await
     })
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
 const TELL: Duration = Duration::from_secs(5);
 
 /// Tells whoever started this process of channel data, until it is gone.
-async fn attend(activity: ChannelActivity) -> Result<(), CommandError> {
+async fn attend(activity: ChannelActivity) {
     let telling = async {
         let mut told = activity.mark();
         loop {
@@ -101,16 +101,26 @@ async fn attend(activity: ChannelActivity) -> Result<(), CommandError> {
             let mark = activity.mark();
             if mark != told {
                 told = mark;
-                output::json(&ActivityReport { activity: mark })?;
+                if !output::is_heard(&ActivityReport { activity: mark }) {
+                    return;
+                }
             }
         }
     };
-    let mut input = tokio::io::stdin();
-    let mut nothing = tokio::io::sink();
-    tokio::select! {
-        told = telling => told,
+    // A thread of its own: the runtime would wait for one of its own that reads, and stop only with whoever attends.
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    let listening = std::thread::Builder::new().name("hop-attended".into()).spawn(move || {
         // Also by an error: nobody is there.
-        _ended = tokio::io::copy(&mut input, &mut nothing) => Ok(()),
+        let _ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _told = gone.send(());
+    });
+    if let Err(error) = listening {
+        tracing::error!(%error, "cannot listen for the end of whoever attends");
+        return;
+    }
+    tokio::select! {
+        () = telling => {}
+        _gone = is_gone => {}
     }
 }
 
@@ -133,7 +143,7 @@ fn serve_site(arguments: &cli::Endpoint) -> Result<(), CommandError> {
         let signals = server::Signals::catch()?;
         let socket = std::io::stdin().as_fd().try_clone_to_owned().or_fail(ErrorKind::Config)?;
         let listener = Listener::inherited(UnixListener::from(socket)).or_fail(ErrorKind::Config)?;
-        server::serve_until_signal(endpoint, vec![listener], signals).await
+        server::serve_until_signal(endpoint, vec![listener], signals, std::future::pending()).await
     })
 }
 

@@ -160,26 +160,35 @@ impl Signals {
 }
 
 /// Serves until SIGTERM or SIGINT: then no new connections, and sessions may end by themselves for a while;
-/// a second signal cuts them.
+/// a second signal cuts them, and so does the end of `attended`.
 pub(crate) async fn serve_until_signal(
     endpoint: Endpoint,
     listeners: Vec<Listener>,
     signals: Signals,
+    attended: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
     let Signals { mut terminate, mut interrupt } = signals;
     let stop = CancellationToken::new();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut serving = std::pin::pin!(endpoint.serve(listeners, threads, stop.clone()));
+    let mut attended = std::pin::pin!(attended);
     tokio::select! {
         result = &mut serving => return result.or_fail(ErrorKind::Unavailable),
+        () = &mut attended => {
+            endpoint.cut();
+            return serving.await.or_fail(ErrorKind::Unavailable);
+        }
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     stop.cancel();
     output::note("stopping: open sessions may finish; once more to cut them");
     tokio::select! {
-        result = &mut serving => result.or_fail(ErrorKind::Unavailable),
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        result = &mut serving => return result.or_fail(ErrorKind::Unavailable),
+        () = &mut attended => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    endpoint.cut();
+    serving.await.or_fail(ErrorKind::Unavailable)
 }

@@ -3,6 +3,7 @@
 use crate::support::{Home, port_of, user_name};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
@@ -41,6 +42,61 @@ fn sigterm_ends_it_and_its_socket() {
     let status = server.child.wait().unwrap();
     assert_eq!(status.code(), Some(0));
     assert!(!home.path().join("sock").exists());
+}
+
+/// What a session runs hears that the endpoint ends, though its client is still there: by a second signal, and when whoever
+/// attends it is gone.
+#[test]
+fn a_cut_hangs_up_what_runs() {
+    for by_signals in [true, false] {
+        let home = Home::new();
+        let attended = home.path().join("attended");
+        nix::unistd::mkfifo(&attended, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let attendant = std::fs::File::options().read(true).write(true).open(&attended).unwrap();
+        let mut server = home.serve_by(
+            &["sh", "-c", "exec \"$0\" \"$@\" < attended"],
+            &[
+                "endpoint",
+                "--listen",
+                "127.0.0.1:0",
+                "--authorized-keys",
+                ".ssh/id_ed25519.pub",
+                "--json",
+                "--attended",
+            ],
+        );
+        let port = port_of(&server.announced["listen"][0]);
+        let to = format!("{}@127.0.0.1", user_name());
+        let command = "echo $$; exec sleep 1000";
+        let mut ssh = home.ssh_command(&home.path().join(".ssh/id_ed25519"), port, &[&to, command]);
+        let mut ssh = ssh.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(ssh.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let running = Pid::from_raw(line.trim().parse().unwrap());
+        // The client is no help: it is stopped, and its connection stays.
+        let client = Pid::from_raw(ssh.id().cast_signed());
+        kill(client, Signal::SIGSTOP).unwrap();
+        if by_signals {
+            let endpoint = Pid::from_raw(server.child.id().cast_signed());
+            kill(endpoint, Signal::SIGTERM).unwrap();
+            let said = home.path().join("stderr");
+            while !std::fs::read_to_string(&said).unwrap().contains("once more to cut them") {
+                std::thread::yield_now();
+            }
+            kill(endpoint, Signal::SIGTERM).unwrap();
+        } else {
+            drop(attendant);
+        }
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        let gone = std::process::Command::new("timeout")
+            .args(["20", "tail", "--pid", line.trim(), "-f", "/dev/null"])
+            .status();
+        let is_gone = gone.unwrap().success();
+        let _ended = kill(running, Signal::SIGKILL);
+        kill(client, Signal::SIGKILL).unwrap();
+        ssh.wait().unwrap();
+        assert!(is_gone, "by signals: {by_signals}");
+    }
 }
 
 #[test]

@@ -189,6 +189,11 @@ pub(super) fn ended(target: &Target, end: &End, traffic: Traffic) -> Result<(), 
                 CloseCode::TryAgainLater => {
                     Err(CommandError::new(ErrorKind::Later, format!("{host} has no room now: {reason}")))
                 }
+                CloseCode::TooBig => Err(CommandError::new(
+                    ErrorKind::Unavailable,
+                    format!("{host} closed the connection: {reason} (code 1009)"),
+                )
+                .hint("a proxy in between takes only small frames; its operator must let 64 KiB through")),
                 code if reason.to_string().is_empty() => {
                     fail(format!("{host} closed the connection (code {})", code.number()))
                 }
