@@ -19,6 +19,9 @@ _hop() {
             hop,admin)
                 cmd="hop__subcmd__admin"
                 ;;
+            hop,agent)
+                cmd="hop__subcmd__agent"
+                ;;
             hop,answer)
                 cmd="hop__subcmd__answer"
                 ;;
@@ -460,6 +463,30 @@ _hop() {
             hop__subcmd__admin__subcmd__session__subcmd__help,list)
                 cmd="hop__subcmd__admin__subcmd__session__subcmd__help__subcmd__list"
                 ;;
+            hop__subcmd__agent,add)
+                cmd="hop__subcmd__agent__subcmd__add"
+                ;;
+            hop__subcmd__agent,help)
+                cmd="hop__subcmd__agent__subcmd__help"
+                ;;
+            hop__subcmd__agent,start)
+                cmd="hop__subcmd__agent__subcmd__start"
+                ;;
+            hop__subcmd__agent,status)
+                cmd="hop__subcmd__agent__subcmd__status"
+                ;;
+            hop__subcmd__agent__subcmd__help,add)
+                cmd="hop__subcmd__agent__subcmd__help__subcmd__add"
+                ;;
+            hop__subcmd__agent__subcmd__help,help)
+                cmd="hop__subcmd__agent__subcmd__help__subcmd__help"
+                ;;
+            hop__subcmd__agent__subcmd__help,start)
+                cmd="hop__subcmd__agent__subcmd__help__subcmd__start"
+                ;;
+            hop__subcmd__agent__subcmd__help,status)
+                cmd="hop__subcmd__agent__subcmd__help__subcmd__status"
+                ;;
             hop__subcmd__daemon,api)
                 cmd="hop__subcmd__daemon__subcmd__api"
                 ;;
@@ -504,6 +531,9 @@ _hop() {
                 ;;
             hop__subcmd__help,admin)
                 cmd="hop__subcmd__help__subcmd__admin"
+                ;;
+            hop__subcmd__help,agent)
+                cmd="hop__subcmd__help__subcmd__agent"
                 ;;
             hop__subcmd__help,answer)
                 cmd="hop__subcmd__help__subcmd__answer"
@@ -694,6 +724,15 @@ _hop() {
             hop__subcmd__help__subcmd__admin__subcmd__session,list)
                 cmd="hop__subcmd__help__subcmd__admin__subcmd__session__subcmd__list"
                 ;;
+            hop__subcmd__help__subcmd__agent,add)
+                cmd="hop__subcmd__help__subcmd__agent__subcmd__add"
+                ;;
+            hop__subcmd__help__subcmd__agent,start)
+                cmd="hop__subcmd__help__subcmd__agent__subcmd__start"
+                ;;
+            hop__subcmd__help__subcmd__agent,status)
+                cmd="hop__subcmd__help__subcmd__agent__subcmd__status"
+                ;;
             hop__subcmd__help__subcmd__daemon,api)
                 cmd="hop__subcmd__help__subcmd__daemon__subcmd__api"
                 ;;
@@ -845,7 +884,7 @@ _hop() {
 
     case "${cmd}" in
         hop)
-            opts="-h -V --help --version up serve admin login logout status exec ssh forward ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="-h -V --help --version up serve admin login logout status exec ssh forward ssh-config secret agent answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2982,6 +3021,136 @@ _hop() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hop__subcmd__agent)
+            opts="-h --help start add status help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__add)
+            opts="-h --for --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__help)
+            opts="start add status help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__help__subcmd__start)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__start)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__agent__subcmd__status)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hop__subcmd__answer)
             opts="-h --once --page --no-open --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -3413,7 +3582,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__help)
-            opts="up serve admin login logout status exec ssh forward ssh-config secret answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
+            opts="up serve admin login logout status exec ssh forward ssh-config secret agent answer daemon endpoint sftp-server jupyter proxy completions man role door proxy-port walls ensure dial on-terminal help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3947,6 +4116,62 @@ _hop() {
         hop__subcmd__help__subcmd__admin__subcmd__session__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__agent)
+            opts="start add status"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__agent__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__agent__subcmd__start)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hop__subcmd__help__subcmd__agent__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -15,6 +15,7 @@ pub mod host_settings;
 pub mod prompt;
 pub mod protocol;
 mod script;
+mod ticket;
 pub mod web;
 
 pub use conversation::{Conversation, ConversationError};

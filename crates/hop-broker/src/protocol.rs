@@ -288,6 +288,8 @@ pub struct ConnectionStatus {
     pub reason: Option<String>,
     /// Forwardings that were asked for by `hop forward` and by carried clients.
     pub forwards: Vec<ForwardStatus>,
+    /// The end of the Kerberos ticket that its login used, in seconds since 1970.
+    pub ticket_until: Option<u64>,
     /// Its control socket.
     pub socket: PathBuf,
 }

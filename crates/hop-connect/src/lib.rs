@@ -4,6 +4,7 @@
 //! works here; the user's configuration is changed by one line and back; a secret is in no argument, no environment
 //! variable and no log. Nothing here prints or reads the process environment.
 
+pub mod agent;
 pub mod alias;
 pub mod budget;
 pub mod connection;

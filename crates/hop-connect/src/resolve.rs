@@ -54,6 +54,8 @@ pub struct Resolved {
     pub has_keepalive: bool,
     /// Whether it has a time limit for connecting.
     pub has_connect_timeout: bool,
+    /// Whether a Kerberos ticket is offered.
+    pub gssapi: bool,
     /// `BatchMode yes`: ssh asks nobody anything.
     pub batch_mode: bool,
 }
@@ -228,6 +230,7 @@ fn parse(output: &str) -> Result<Resolved, &'static str> {
         set_env: values("setenv").collect(),
         has_keepalive: is_set("serveraliveinterval"),
         has_connect_timeout: is_set("connecttimeout"),
+        gssapi: is_set("gssapiauthentication"),
         batch_mode: is_set("batchmode"),
     })
 }

@@ -93,6 +93,12 @@ impl SocketDirectory {
         self.0.join(".broker")
     }
 
+    /// The socket of the agent that all share.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.0.join(".agent")
+    }
+
     /// The name under which `ssh` calls our program for prompts (it can pass no arguments).
     #[must_use]
     pub fn askpass(&self) -> PathBuf {

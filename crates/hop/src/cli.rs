@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts, the man pages and the reference.
 
 pub(crate) mod admin;
+pub(crate) mod agent;
 pub(crate) mod jupyter;
 pub(crate) mod out;
 pub(crate) mod proxy;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Forward(out::Forward),
     SshConfig(out::SshConfig),
     Secret(secret::Secret),
+    Agent(agent::Agent),
     Answer(out::Answer),
     Daemon(out::Daemon),
     Endpoint(Box<Endpoint>),

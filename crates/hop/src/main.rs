@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Forward(arguments) => command::out::forward::run(&arguments),
         Command::Ssh(arguments) => return command::out::ssh::run(&arguments),
         Command::SshConfig(arguments) => command::out::ssh_config::run(&arguments),
+        Command::Agent(arguments) => command::out::agent::run(&arguments),
         Command::Secret(arguments) => command::secret::run(&arguments),
         Command::Answer(arguments) => command::out::answer::run(&arguments),
         Command::Daemon(arguments) => command::out::daemon::run(&arguments),

@@ -69,6 +69,7 @@ fn a_jump_hosts_words_are_not_the_hosts() {
         set_env: vec![],
         has_keepalive: false,
         has_connect_timeout: false,
+        gssapi: false,
         batch_mode: false,
     };
     assert_eq!(question("(ada@10.0.0.1) Your code: ", &resolved), "Your code:");

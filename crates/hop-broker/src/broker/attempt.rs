@@ -5,7 +5,7 @@
 use super::answering::Answered;
 use super::desktop::Desktop;
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Lines of standard error that are kept.
@@ -32,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) by_machine: Answered,
     /// Questions that a person was asked, which could have been.
     pub(super) by_person: Answered,
+    /// The end of the Kerberos ticket that it uses.
+    pub(super) ticket: Option<SystemTime>,
     /// Somebody was asked and nobody was there.
     pub(super) unanswered: bool,
     /// Whether the page was opened for it.

@@ -6,6 +6,7 @@ use super::answering::{Candidate, Verdict};
 use super::{Inbox, Input};
 use hop_connect::Alias;
 use hop_model::Secret;
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// One login, as its tasks know it.
@@ -45,6 +46,12 @@ impl Errand {
         let (alias, generation) = (self.alias.clone(), self.generation);
         let candidate = Box::new(candidate);
         let _ = self.inbox.send(Input::Judged { alias, generation, candidate, verdict }).await;
+    }
+
+    /// The end of the Kerberos ticket that the login uses.
+    pub(super) async fn ticket(&self, until: SystemTime) {
+        let (alias, generation) = (self.alias.clone(), self.generation);
+        let _ = self.inbox.send(Input::Ticket { alias, generation, until }).await;
     }
 
     /// Something to tell those who wait, now.

@@ -110,6 +110,7 @@ impl Held {
             asks,
             reason,
             forwards: self.forwards.iter().map(Kept::status).collect(),
+            ticket_until: self.attempt.ticket.map(seconds),
             socket: self.socket(sockets),
         }
     }

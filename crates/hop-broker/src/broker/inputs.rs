@@ -33,6 +33,11 @@ impl Broker {
                     self.judged(&alias, *candidate, verdict);
                 }
             }
+            Input::Ticket { alias, generation, until } => {
+                if let Some(held) = self.current(&alias, generation) {
+                    held.attempt.ticket = Some(until);
+                }
+            }
             Input::Note { alias, generation, text } => {
                 if let Some(held) = self.current(&alias, generation) {
                     held.attempt.note(text);

@@ -20,6 +20,7 @@ mod inputs;
 mod login;
 mod place;
 mod preparing;
+mod program;
 mod requests;
 mod room;
 mod run;
@@ -43,7 +44,7 @@ use place::{Place, PlaceId};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -118,6 +119,7 @@ enum Input {
     Runs { alias: Alias, generation: u64, pid: Option<u32> },
     Asked { alias: Alias, generation: u64, text: String, reply: Answer },
     Judged { alias: Alias, generation: u64, candidate: Box<Candidate>, verdict: Verdict },
+    Ticket { alias: Alias, generation: u64, until: SystemTime },
     Note { alias: Alias, generation: u64, text: String },
     Progress { alias: Alias, generation: u64, text: String },
     MasterUp { alias: Alias, generation: u64, pid: u32 },

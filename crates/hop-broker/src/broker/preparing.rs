@@ -1,24 +1,25 @@
-//! What comes before a login: the person is there, and the authentication script has run.
+//! What comes before a login: the person is there, the authentication script has run, the Kerberos ticket is good.
 //!
 //! Must stay true: nothing of it is done twice at once for the same script, whatever broker does it; each step has an
 //! end; a step that fails ends the login with a sentence that names it.
 
 use super::Folders;
 use super::errand::Errand;
+use super::program::{Program, given_up};
 use crate::answers::{Answers, HostAnswers};
-use crate::dialogue::{Dialogue, Step};
 use crate::host_settings::HostSettings;
 use crate::protocol::{Failure, FailureKind};
 use crate::script::Script;
+use crate::ticket::Ticket;
 use hop_connect::Alias;
 use hop_connect::resolve::Resolved;
 use hop_secrets::Exposed;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
 
-/// Lines of a script that its failure is explained with.
-const LAST_LINES: usize = 3;
+/// A ticket with less time left than this is as good as none.
+const LEAST_LEFT: Duration = Duration::from_secs(5 * 60);
 
 /// What is to be done for a login.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Preparation {
         if let Some(path) = &self.settings.authentication_script {
             self.run_script(errand, path.clone()).await?;
         }
-        Ok(())
+        self.ticket(errand).await
     }
 
     /// Whether something may be answered without a person; then each question is answered once only.
@@ -96,7 +97,6 @@ impl Preparation {
         let script = Script::check(path).map_err(|error| refused(&error))?;
         // One that runs already may have made what this one is to make; then it has nothing to do.
         let _alone = script.lock(&self.folders.state).await.map_err(|error| refused(&error))?;
-        errand.progress(format!("running {}", script.path().display())).await;
         let mut environment = self.environment.clone();
         let of_host = [
             ("HOP_HOST", alias.as_str()),
@@ -104,69 +104,47 @@ impl Preparation {
             ("HOP_USER", &self.resolved.user),
         ];
         environment.extend(of_host.map(|(name, value)| (name.into(), value.into())));
-        let words = [script.path().as_os_str().to_owned()];
-        let started = Dialogue::start(&self.on_terminal, &words, &environment);
-        let mut dialogue = started.map_err(|error| refused(&cannot_run(&script, &error)))?;
-        let mut said = Vec::new();
-        let limit = self.settings.script_limit;
-        let ended = tokio::time::timeout(limit, hold(&mut dialogue, errand, &mut said)).await;
-        errand.runs(None).await;
-        let name = script.path().display();
-        let reason = match ended {
-            Ok(Ok(Some(status))) if status.success() => return Ok(()),
-            Ok(Ok(Some(status))) => format!("{name} ended with {}", worded(status)),
-            Ok(Ok(None)) => return Err(given_up(errand)),
-            Ok(Err(error)) => cannot_run(&script, &error),
-            Err(_) => format!("{name} took longer than {} s", limit.as_secs()),
-        };
-        let last: Vec<String> = said.split_off(said.len().saturating_sub(LAST_LINES));
-        let words = if last.is_empty() { String::new() } else { format!(": {}", last.join(" / ")) };
-        Err(Failure {
-            kind: FailureKind::Denied,
-            reason: format!("not logging in to {alias}: {reason}{words}"),
-            hint: Some(format!("run {name} in a terminal and see what it says")),
-        })
+        let words = vec![script.path().as_os_str().to_owned()];
+        let (on_terminal, limit) = (self.on_terminal.as_slice(), self.settings.script_limit);
+        Program { words, environment, on_terminal, limit }.run(errand).await
     }
-}
 
-/// Talks with a program until it ends; `None` when nobody answers it.
-async fn hold(
-    dialogue: &mut Dialogue,
-    errand: &Errand,
-    said: &mut Vec<String>,
-) -> std::io::Result<Option<ExitStatus>> {
-    errand.runs(dialogue.pid()).await;
-    loop {
-        match dialogue.next().await? {
-            Step::Line(line) => {
-                if !line.is_empty() {
-                    said.push(line.clone());
-                    // A page to visit may be all that it ever says.
-                    errand.progress(line.clone()).await;
-                }
-                errand.line(line).await;
+    /// A host that takes Kerberos tickets gets one that lasts; who has one anyway is told how long.
+    async fn ticket(&self, errand: &Errand) -> Result<(), Failure> {
+        let Some(principal) = &self.settings.kerberos else {
+            if self.resolved.gssapi {
+                self.tell_ticket(errand, Ticket::find(&self.environment).await).await;
             }
-            Step::Question(text) => match errand.ask(text).await {
-                Some(answer) => dialogue.answer(answer).await?,
-                None => return Ok(None),
-            },
-            Step::Ended(status) => return Ok(Some(status)),
+            return Ok(());
+        };
+        if !self.resolved.gssapi {
+            return Err(Failure {
+                kind: FailureKind::Config,
+                reason: format!(
+                    "not logging in to {} with a Kerberos ticket: ssh does not use it there",
+                    errand.alias
+                ),
+                hint: Some("GSSAPIAuthentication yes in ~/.ssh/config".to_owned()),
+            });
+        }
+        let mut ticket = Ticket::find(&self.environment).await;
+        if !ticket.lasts(LEAST_LEFT, SystemTime::now()) {
+            let kinit = Program {
+                words: vec!["kinit".into(), "--".into(), principal.into()],
+                environment: self.environment.clone(),
+                on_terminal: &self.on_terminal,
+                limit: self.settings.script_limit,
+            };
+            kinit.run(errand).await?;
+            ticket = Ticket::find(&self.environment).await;
+        }
+        self.tell_ticket(errand, ticket).await;
+        Ok(())
+    }
+
+    async fn tell_ticket(&self, errand: &Errand, ticket: Ticket) {
+        if let Ticket::Valid(Some(until)) = ticket {
+            errand.ticket(until).await;
         }
     }
-}
-
-fn cannot_run(script: &Script, error: &std::io::Error) -> String {
-    format!("cannot run {}: {error}", script.path().display())
-}
-
-fn worded(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("status {code}"),
-        None => status.to_string(),
-    }
-}
-
-fn given_up(errand: &Errand) -> Failure {
-    let reason = format!("not logging in to {}: a question was not answered", errand.alias);
-    Failure { kind: FailureKind::NeedsPerson, reason, hint: Some(format!("hop login {}", errand.alias)) }
 }

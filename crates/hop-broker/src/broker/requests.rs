@@ -17,6 +17,7 @@ use std::time::Duration;
 const ENVIRONMENT: &[&str] = &[
     "SSH_AUTH_SOCK",
     "KRB5CCNAME",
+    "KRB5_CONFIG",
     "PATH",
     "LANG",
     "LC_ALL",

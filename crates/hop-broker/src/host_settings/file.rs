@@ -66,6 +66,7 @@ pub(super) struct Section {
     pub(super) script_timeout: Option<u32>,
     pub(super) when_ready: Option<bool>,
     pub(super) page: Option<bool>,
+    pub(super) kerberos: Option<Principal>,
     pub(super) multiplex: Option<Allowed>,
     pub(super) totp: Option<Allowed>,
 }
@@ -98,6 +99,23 @@ impl TryFrom<String> for Program {
             path if path.starts_with('/') => Ok(Self(text)),
             _ => Err("the program is \"ssh\", \"gsissh\" or an absolute path"),
         }
+    }
+}
+
+/// A Kerberos principal.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Principal(pub(super) String);
+
+impl TryFrom<String> for Principal {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_plain = |c: char| !c.is_control() && !c.is_whitespace();
+        let has_parts =
+            text.split_once('@').is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
+        let is_one = has_parts && !text.starts_with('-') && text.chars().all(is_plain);
+        if is_one { Ok(Self(text)) } else { Err("a Kerberos principal is written name@REALM") }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct HostSettings {
     pub when_ready: bool,
     /// A question that nobody is there to see opens the page on the desktop.
     pub page: bool,
+    /// The Kerberos principal whose ticket the host takes.
+    pub kerberos: Option<String>,
     /// Several programs may share a connection; else the file that forbids it.
     pub multiplex: Result<(), PathBuf>,
     /// One-time codes may be computed here; else the file that forbids it.
@@ -51,6 +53,7 @@ impl Default for HostSettings {
             script_limit: SCRIPT_LIMIT,
             when_ready: false,
             page: false,
+            kerberos: None,
             multiplex: Ok(()),
             totp: Ok(()),
         }
@@ -96,6 +99,9 @@ impl HostSettings {
         }
         if let Some(limit) = section.script_timeout {
             self.script_limit = Duration::from_secs(limit.into());
+        }
+        if let Some(principal) = &section.kerberos {
+            self.kerberos = Some(principal.0.clone());
         }
         if let Some(when_ready) = section.when_ready {
             self.when_ready = when_ready;

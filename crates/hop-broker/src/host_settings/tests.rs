@@ -60,6 +60,7 @@ fn a_mistake_is_named_with_its_line() {
         ("[hosts.saga]\n", 1, "unknown field `hosts`"),
         ("[host.saga]\nprogram = \"xssh\"\n", 2, "the program is"),
         ("[host.saga]\nauthentication_script = \"bin/x\"\n", 2, "absolute"),
+        ("[host.saga]\nkerberos = \"ada\"\n", 2, "name@REALM"),
         ("[host.saga]\ntotp = true\n", 2, "wanted string"),
         ("[host.saga\n", 1, "unclosed table"),
     ] {

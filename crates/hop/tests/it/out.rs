@@ -1,7 +1,9 @@
 //! The way out, with real OpenSSH on both ends: one login for the day, and every tool rides on it.
 
+mod agent;
 mod dial;
 mod forwarding;
+mod kerberos;
 mod line;
 mod machine;
 mod passengers;

@@ -79,6 +79,7 @@ pub(crate) fn environment() -> Vec<(String, String)> {
     const NEEDED: &[&str] = &[
         "SSH_AUTH_SOCK",
         "KRB5CCNAME",
+        "KRB5_CONFIG",
         "PATH",
         "LANG",
         "LC_ALL",
@@ -88,7 +89,17 @@ pub(crate) fn environment() -> Vec<(String, String)> {
         "XDG_RUNTIME_DIR",
         "XAUTHORITY",
     ];
-    NEEDED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+    let mut found: Vec<_> =
+        NEEDED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+    // A daemon, a cron job, and a shell whose agent went with its session have ours, if there is one.
+    let listens = |socket: &std::path::Path| std::os::unix::net::UnixStream::connect(socket).is_ok();
+    let has_agent = found.iter().any(|(name, socket)| name == "SSH_AUTH_SOCK" && listens(socket.as_ref()));
+    let ours = sockets().agent();
+    if !has_agent && listens(&ours) {
+        found.retain(|(name, _)| name != "SSH_AUTH_SOCK");
+        found.push(("SSH_AUTH_SOCK".to_owned(), ours.display().to_string()));
+    }
+    found
 }
 
 /// A broker's failure as a command's.

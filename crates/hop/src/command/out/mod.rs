@@ -1,5 +1,6 @@
 //! The way out: logins to clusters, held by the user's broker.
 
+pub(crate) mod agent;
 pub(crate) mod answer;
 pub(crate) mod askpass;
 pub(crate) mod broker;

@@ -83,6 +83,13 @@ fn lines(connection: &ConnectionStatus, now: u64) -> Vec<String> {
         let forwards: Vec<_> = connection.forwards.iter().map(|open| open.forward.as_str()).collect();
         lines.push(format!("    forwards: {}", forwards.join(", ")));
     }
+    if let Some(until) = connection.ticket_until.filter(|_| connection.state == StateName::Up) {
+        let left = match until.saturating_sub(now) {
+            0 => "over".to_owned(),
+            left => format!("{} left", times::span(left)),
+        };
+        lines.push(format!("    Kerberos ticket until {} ({left})", times::clock(until)));
+    }
     if let Some(reason) = &connection.reason {
         lines.push(format!("    {reason}"));
     }
@@ -110,6 +117,7 @@ mod tests {
             forwards: vec![],
             asks: None,
             reason: None,
+            ticket_until: None,
             socket: "/tmp/hop-1000/saga".into(),
         };
         let shown = lines(&saga, times::now()).join("\n");
@@ -118,6 +126,8 @@ mod tests {
                 && shown.contains("left)\n    alice@10.77.2.2 via bastion\n")
         );
         assert!(shown.ends_with("    used by: rsync (12)"), "{shown}");
+        saga.ticket_until = Some(times::now() + 60);
+        assert!(lines(&saga, times::now()).join("\n").contains("\n    Kerberos ticket until "));
         (saga.state, saga.until, saga.users) = (StateName::Down, None, vec![]);
         saga.reason = Some("its time was over".to_owned());
         let shown = lines(&saga, times::now()).join("\n");
