@@ -172,6 +172,13 @@ impl Records {
         written.map_err(failed("write", &path))
     }
 
+    /// Keeps other processes from renewing a token at the same time, as long as it is held.
+    pub fn lock(&self) -> Result<std::fs::File, RecordError> {
+        let path = self.folder.join("lock");
+        let open = std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        open.and_then(|file| file.lock().map(|()| file)).map_err(failed("lock", &path))
+    }
+
     /// Removes one.
     pub fn remove(&self, file_name: &str) -> Result<(), RecordError> {
         let _ = std::fs::remove_file(self.path(file_name, "used"));

@@ -203,6 +203,15 @@ pub(crate) async fn current(
         output::note(&format!("the token ends in {}: hop jupyter login {}", span(left), record.alias));
         return Ok(Some(token));
     }
+    // Several logins at once renew it once: whoever comes second finds that it is done.
+    let _alone = records().lock().or_fail(ErrorKind::Config)?;
+    match records().find(&record.alias).or_fail(ErrorKind::Config)? {
+        Some(renewed) if renewed.token_end != record.token_end => {
+            *record = renewed;
+            return secrets.find(&label(record)).await;
+        }
+        _ => {}
+    }
     match successor(record, secrets, &token).await {
         Ok(token) => Ok(Some(token)),
         // The old one is still good.
