@@ -1,15 +1,14 @@
 //! A real JupyterHub: its proxy, a dummy sign-in, and servers that have the wheel of this tree installed.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{hub_program, hub_proxy, jupyter_sshd_proxy, python_of_hub, target_folder, workspace};
+use crate::program::{hub_program, hub_proxy, jupyter_sshd_proxy, python_of_hub};
 use crate::run::Background;
 use crate::server::hop_binary;
 use crate::sshd::Release;
@@ -33,6 +32,8 @@ pub struct Options {
     pub hub_config: String,
     /// Whether the servers have jupyter-sshd-proxy, too.
     pub jupyter_sshd_proxy: bool,
+    /// The `hop` of the servers, in the place of the wheel's, which is not optimised.
+    pub hop: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -42,6 +43,7 @@ impl Default for Options {
             server_config: String::new(),
             hub_config: String::new(),
             jupyter_sshd_proxy: false,
+            hop: None,
         }
     }
 }
@@ -111,6 +113,12 @@ impl Hub {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.output()
+    }
+
+    /// The process of the Hub.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The port of the Hub's proxy.
@@ -312,64 +320,11 @@ fn environment(scratch: &Scratch, options: &Options) -> PathBuf {
         lead += &format!("{}\n", jupyter_sshd_proxy().display());
     }
     std::fs::write(packages(&python).join("hub.pth"), lead).expect("lead to the Hub's packages");
-    install(&python);
+    crate::wheel::install(&python);
+    if let Some(hop) = &options.hop {
+        let _ = std::fs::copy(hop, folder.join("bin/hop")).expect("put another hop in its place");
+    }
     folder
-}
-
-/// Installs the wheel of this tree into an environment: all that a person does. It has the build of `hop` that the other
-/// tests run.
-pub fn install(python: &Path) {
-    let hop = hop_binary();
-    let folder = target_folder().join("wheel");
-    std::fs::create_dir_all(&folder).expect("a folder for the wheel");
-    // One test at a time makes the wheel, and none makes it while another reads it.
-    let door = File::create(folder.join("door")).expect("a lock file");
-    door.lock().expect("lock the folder");
-    let source = workspace().join("python");
-    let newest = newest(&source).max(modified(hop));
-    let made = find_wheel(&folder).filter(|wheel| modified(wheel) > newest);
-    let wheel = made.unwrap_or_else(|| {
-        build(&source, &folder);
-        find_wheel(&folder).expect("maturin made a wheel")
-    });
-    let _ = Run::new(hub_program("pip"))
-        .arg("--python")
-        .arg(python)
-        .args(["install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"])
-        .arg(wheel)
-        .success();
-}
-
-fn build(source: &Path, folder: &Path) {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let cargo = std::env::var("CARGO").ok().and_then(|cargo| Path::new(&cargo).parent().map(Path::to_owned));
-    let _ = Run::new(hub_program("maturin"))
-        .args(["build", "--quiet", "--profile", "dev", "--offline", "--out"])
-        .arg(folder)
-        .current_dir(source)
-        .env("PATH", format!("{}:{path}", cargo.unwrap_or_default().display()))
-        .limit(Duration::from_secs(1800))
-        .success();
-}
-
-/// The newest wheel of a folder; those of earlier versions may lie beside it.
-fn find_wheel(folder: &Path) -> Option<PathBuf> {
-    let found = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    found.filter(|path| path.extension().is_some_and(|e| e == "whl")).max_by_key(|path| modified(path))
-}
-
-fn modified(path: &Path) -> SystemTime {
-    std::fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// When the newest file below a folder was written.
-fn newest(folder: &Path) -> SystemTime {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let times = entries.map(|entry| match entry.path() {
-        below if below.is_dir() => newest(&below),
-        file => modified(&file),
-    });
-    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Ports that are free at this moment; the Hub and its proxy cannot choose for themselves.

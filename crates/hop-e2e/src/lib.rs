@@ -28,6 +28,7 @@ pub mod run;
 pub mod scratch;
 pub mod server;
 pub mod sshd;
+pub mod wheel;
 
 pub use foreign::Foreign;
 pub use identity::Identity;

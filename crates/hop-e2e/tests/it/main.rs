@@ -33,3 +33,4 @@ mod sessions;
 mod stalls;
 mod traps;
 mod websocket;
+mod wheel;
