@@ -43,9 +43,9 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measures `hop endpoint` beside sshd, the engine alone, the gateway, and the way out; writes docs/benchmarks.md
+    /// Measures `hop endpoint` beside sshd, the engine alone, the gateway, the way out, and SSH into Jupyter; writes docs/benchmarks.md
     Bench {
-        /// Only these chapters, `endpoint`, `gateway` or `out`; the others stay on the page as they are
+        /// Only these chapters, `endpoint`, `gateway`, `out` or `jupyter`; the others stay on the page as they are
         #[arg(value_name = "CHAPTER")]
         chapters: Vec<String>,
         /// Only this measurement, and only printed; may be given several times

@@ -1,5 +1,6 @@
 //! Measures `hop endpoint` beside OpenSSH's sshd on one machine, the engine alone in memory, a gateway beside what it
-//! stands between, and `hop exec` beside ssh over its own ControlMaster; writes chapters of a page.
+//! stands between, `hop exec` beside ssh over its own ControlMaster, and SSH into Jupyter beside jupyter-sshd-proxy; writes
+//! chapters of a page.
 //!
 //! Must stay true: what is compared differs in the server and in nothing else (client, cipher, key exchange, account,
 //! shell, files), and the two servers take turns, so that a busy neighbour disturbs both alike.
@@ -9,6 +10,7 @@ mod account;
 mod error;
 mod figures;
 mod held;
+mod hub;
 mod lab;
 mod line;
 mod machine;

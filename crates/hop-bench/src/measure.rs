@@ -6,6 +6,8 @@ mod engine;
 mod forward;
 mod gateway;
 mod idle;
+mod jupyter;
+mod link;
 mod long_line;
 mod out;
 mod sftp;
@@ -122,10 +124,12 @@ pub(crate) enum Chapter {
     Gateway,
     /// `hop exec` beside ssh over its own ControlMaster.
     Out,
+    /// SSH into a Jupyter server beside jupyter-sshd-proxy, and WebSockets beside TCP.
+    Jupyter,
 }
 
 impl Chapter {
-    pub(crate) const ALL: [Self; 3] = [Self::Endpoint, Self::Gateway, Self::Out];
+    pub(crate) const ALL: [Self; 4] = [Self::Endpoint, Self::Gateway, Self::Out, Self::Jupyter];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -133,6 +137,7 @@ impl Chapter {
             Self::Endpoint => "endpoint",
             Self::Gateway => "gateway",
             Self::Out => "out",
+            Self::Jupyter => "jupyter",
         }
     }
 
@@ -142,6 +147,7 @@ impl Chapter {
             Self::Endpoint => of_endpoint(),
             Self::Gateway => gateway::measurements(),
             Self::Out => out::measurements(),
+            Self::Jupyter => jupyter::measurements().into_iter().chain(link::measurements()).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@ fn columns(chapter: Chapter) -> [&'static str; 3] {
         Chapter::Endpoint => ["cipher", "hop", "sshd"],
         Chapter::Gateway => ["what : beside", "first", "second"],
         Chapter::Out => ["cipher", "hop", "ssh"],
+        Chapter::Jupyter => ["beside", "hop", "the other"],
     }
 }
 
@@ -36,6 +37,15 @@ fn introduction(chapter: Chapter, rounds: usize) -> String {
             "## The way out\n\n`hop exec` over a login that hop holds, beside OpenSSH's `ssh` over a ControlMaster of its own: the \
              same sshd, account and command (`true`), each master an `ssh` with the same configuration. They take turns; {rounds} \
              rounds after one that does not count; numbers are medians, ratios are medians of the ratios within a round."
+        ),
+        Chapter::Jupyter => format!(
+            "## SSH into Jupyter\n\nOne JupyterHub (configurable-http-proxy, simple spawner) with two servers of one person and the \
+             same packages: one has our extension and is reached by `hop proxy`, the other has jupyter-sshd-proxy with OpenSSH's \
+             sshd and is reached by websocat. Then, without a Hub, one `hop endpoint`: `hop proxy` to its WebSocket beside \
+             plain TCP. The same OpenSSH client, cipher (aes256-gcm), key exchange (curve25519-sha256), kind of host key (ed25519), \
+             account, login shell without start-up files, and files in memory. They take turns; {rounds} rounds after one that \
+             does not count; numbers are medians, ratios are medians of the ratios within a round. CPU is user and system time of \
+             one process."
         ),
         Chapter::Gateway => format!(
             "## Through the gateway\n\nA whole site (`hop serve`) with one project that runs. The same OpenSSH client, \

@@ -285,14 +285,14 @@ fn config(lab: &Lab, hosts: &str) -> String {
 }
 
 /// A program that goes on, and tells in a line of its output when it serves. Dropping it kills it.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     /// What it says later is thrown away.
     _listener: std::thread::JoinHandle<()>,
 }
 
 impl Program {
-    fn start<T: Send + 'static>(
+    pub(crate) fn start<T: Send + 'static>(
         mut command: Command,
         serves: impl Fn(&str) -> Option<T> + Send + 'static,
     ) -> Result<(Self, T), Error> {

@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("xtask", "hop-testkit"),
     ("hop-e2e", "hop-testkit"),
     ("hop-bench", "hop-testkit"),
+    ("hop-bench", "hop-e2e"),
 ];
 
 /// Third-party crates, and ours that alone may name them.

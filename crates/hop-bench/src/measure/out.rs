@@ -92,12 +92,12 @@ fn compared(figure: &str, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>, 
 
 /// Both sides in each round; whoever was second goes first in the next. Once before, uncounted: what is read from disk is
 /// read then, and how many sessions fit is found out.
-fn in_turns<S>(
+pub(super) fn in_turns<S, T: std::fmt::Debug>(
     name: &str,
     rounds: usize,
     mut sides: [S; 2],
-    mut run: impl FnMut(&mut S) -> Result<f64, Error>,
-) -> Result<[Vec<f64>; 2], Error> {
+    mut run: impl FnMut(&mut S) -> Result<T, Error>,
+) -> Result<[Vec<T>; 2], Error> {
     let mut found = [Vec::new(), Vec::new()];
     for side in &mut sides {
         run(side)?;
@@ -107,7 +107,7 @@ fn in_turns<S>(
             let which = (round + turn) % 2;
             let (Some(side), Some(values)) = (sides.get_mut(which), found.get_mut(which)) else { continue };
             let value = run(side)?;
-            eprintln!("{name} {}: {value:.3}", if which == 0 { "first" } else { "second" });
+            eprintln!("{name} {}: {value:.3?}", if which == 0 { "first" } else { "second" });
             values.push(value);
         }
     }
