@@ -17,6 +17,21 @@ use std::path::PathBuf;
 pub const VERSION: u32 = 1;
 /// A longer line is refused. A command line of ssh may be long.
 pub const LONGEST_LINE: usize = 256 * 1024;
+/// What a login may need of its caller's environment. The broker takes nothing else: a program of the user could set anything
+/// of ssh's environment by asking; it gains nothing by it, but a misunderstanding could.
+pub const LOGIN_ENVIRONMENT: &[&str] = &[
+    "SSH_AUTH_SOCK",
+    "KRB5CCNAME",
+    "KRB5_CONFIG",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_RUNTIME_DIR",
+    "XAUTHORITY",
+];
 
 /// What may be asked of a broker.
 #[derive(Clone, Debug, Serialize, Deserialize)]

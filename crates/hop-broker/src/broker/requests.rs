@@ -3,7 +3,7 @@
 use super::Broker;
 use super::held::Held;
 use super::place::{Place, PlaceId, Purpose, Waits};
-use crate::protocol::{Event, Failure, FailureKind, Request};
+use crate::protocol::{Event, Failure, FailureKind, LOGIN_ENVIRONMENT, Request};
 use crate::web::Web;
 use hop_connect::Alias;
 use hop_connect::connection::{self, Connection};
@@ -12,21 +12,6 @@ use hop_connect::resolve::Given;
 use hop_model::Secret;
 use std::time::Duration;
 
-/// A program of the user could set anything else of ssh's environment by asking; it gains nothing by it, but a
-/// misunderstanding could: these are what logins need.
-const ENVIRONMENT: &[&str] = &[
-    "SSH_AUTH_SOCK",
-    "KRB5CCNAME",
-    "KRB5_CONFIG",
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "XDG_RUNTIME_DIR",
-    "XAUTHORITY",
-];
 /// Longer than this is a mistake in a number.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Shorter is over before it is used.
@@ -195,7 +180,7 @@ impl Broker {
     fn set_environment(&mut self, alias: &Alias, given: Vec<(String, String)>) {
         let held = self.held.entry(alias.clone()).or_insert_with(|| Held::new(alias.clone()));
         for (name, value) in given {
-            if ENVIRONMENT.contains(&name.as_str()) {
+            if LOGIN_ENVIRONMENT.contains(&name.as_str()) {
                 held.environment.retain(|(known, _)| *known != name);
                 held.environment.push((name, value));
             }

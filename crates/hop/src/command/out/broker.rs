@@ -1,7 +1,7 @@
 //! Finding this user's broker, and starting it.
 
 use crate::error::{CommandError, ErrorKind, OrFail};
-use hop_broker::protocol::{Failure, FailureKind};
+use hop_broker::protocol::{Failure, FailureKind, LOGIN_ENVIRONMENT};
 use hop_broker::{Conversation, ConversationError};
 use hop_connect::SocketDirectory;
 use std::io::{BufRead, BufReader};
@@ -76,21 +76,10 @@ fn start() -> Result<(), CommandError> {
 
 /// What a login may need of this environment.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    const NEEDED: &[&str] = &[
-        "SSH_AUTH_SOCK",
-        "KRB5CCNAME",
-        "KRB5_CONFIG",
-        "PATH",
-        "LANG",
-        "LC_ALL",
-        "DISPLAY",
-        "WAYLAND_DISPLAY",
-        "DBUS_SESSION_BUS_ADDRESS",
-        "XDG_RUNTIME_DIR",
-        "XAUTHORITY",
-    ];
-    let mut found: Vec<_> =
-        NEEDED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+    let mut found: Vec<_> = LOGIN_ENVIRONMENT
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect();
     // A daemon, a cron job, and a shell whose agent went with its session have ours, if there is one.
     let listens = |socket: &std::path::Path| std::os::unix::net::UnixStream::connect(socket).is_ok();
     let has_agent = found.iter().any(|(name, socket)| name == "SSH_AUTH_SOCK" && listens(socket.as_ref()));
