@@ -94,6 +94,7 @@ pub(crate) fn engine_limits(config: &EndpointConfig) -> EngineLimits {
         channels: config.limits.sessions + config.limits.forwarded + 1,
         keepalive: config.limits.keepalive,
         keepalive_most: config.limits.keepalive_misses,
+        push: config.limits.push,
         ..EngineLimits::default()
     }
 }

@@ -31,6 +31,9 @@ pub struct Limits {
     pub keepalive: Option<Duration>,
     /// So many questions without an answer end the connection.
     pub keepalive_misses: u32,
+    /// After this long without a packet of ours an empty one follows, once: programs on the way may hold back the end of
+    /// what they got until more comes; `None` never.
+    pub push: Option<Duration>,
     /// Time that sessions have to end by themselves when the server stops.
     pub drain: Duration,
     /// Time that a process has to react to a hang-up.
@@ -53,6 +56,7 @@ impl Default for Limits {
             // Finds dead peers behind NAT within three minutes.
             keepalive: Some(Duration::from_secs(60)),
             keepalive_misses: 3,
+            push: None,
             drain: Duration::from_secs(30),
             hang_up: Duration::from_secs(10),
             dial: Duration::from_secs(60),

@@ -9,34 +9,16 @@
 use crate::close::{Close, CloseCode};
 use crate::frame::{FrameError, Opcode};
 use crate::protocol::{ControlPayload, LONGEST_CONTROL, MOST_PAYLOAD, Random, Receiver, Role, Sender, Step};
+use crate::pulse::{Keepalive, Pulse};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
-
-/// What is done about silence. Proxies on the way cut a connection on which the server says nothing for a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keepalive {
-    /// For a server: says something this often that wants no answer (a pong that nobody asked for, section 5.5.3). An
-    /// answer would count as use at a JupyterHub's proxy, so that nobody's server would ever be idle.
-    Beat {
-        /// How often.
-        every: Duration,
-    },
-    /// For a client: asks a peer that has been silent, and then gives it up.
-    Ask {
-        /// After how long, and how often from then on.
-        after: Duration,
-        /// Silence for this long is the end.
-        give_up: Duration,
-    },
-}
 
 /// How a WebSocket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,13 +71,6 @@ enum Goodbye {
     Said,
 }
 
-struct Pulse {
-    keepalive: Keepalive,
-    heard: Instant,
-    timer: Pin<Box<Sleep>>,
-    is_due: bool,
-}
-
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// The client's end of a WebSocket whose handshake is over. `early` is what was read beyond the handshake.
     pub fn client(io: IO, early: &[u8], random: Random) -> Self {
@@ -127,10 +102,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Does something about silence, while it is being read from. Needs a runtime with time.
     #[must_use]
     pub fn keep_alive(mut self, keepalive: Keepalive) -> Self {
-        let now = Instant::now();
-        let (Keepalive::Beat { every: first } | Keepalive::Ask { after: first, .. }) = keepalive;
-        let timer = Box::pin(tokio::time::sleep_until(now + first));
-        self.pulse = Some(Pulse { keepalive, heard: now, timer, is_due: false });
+        self.pulse = Some(Pulse::new(keepalive));
         self
     }
 
@@ -182,12 +154,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if let Some(payload) = self.pong.take() {
             self.sender.push(Opcode::Pong, &payload);
         }
-        if let Some(pulse) = self.pulse.as_mut().filter(|pulse| pulse.is_due) {
-            pulse.is_due = false;
-            let opcode = match pulse.keepalive {
-                Keepalive::Beat { .. } => Opcode::Pong,
-                Keepalive::Ask { .. } => Opcode::Ping,
-            };
+        if let Some(opcode) = self.pulse.as_mut().and_then(Pulse::take_due) {
             self.sender.push(opcode, &[]);
         }
     }
@@ -268,32 +235,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Looks at the time while there is nothing to read. Ready when the peer has been silent for too long.
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let Some(pulse) = &mut self.pulse else { return Poll::Pending };
-        while pulse.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let silence = now.saturating_duration_since(pulse.heard);
-            let next = match pulse.keepalive {
-                Keepalive::Beat { every } => {
-                    pulse.is_due = true;
-                    now + every
-                }
-                Keepalive::Ask { give_up, .. } if silence >= give_up => return Poll::Ready(silence),
-                Keepalive::Ask { after, .. } if silence < after => pulse.heard + after,
-                Keepalive::Ask { after, .. } => {
-                    pulse.is_due = true;
-                    now + after
-                }
-            };
-            pulse.timer.as_mut().reset(next);
-        }
-        if pulse.is_due {
+        let silence = pulse.poll(cx);
+        if pulse.is_due() {
             self.send_control(cx);
         }
-        Poll::Pending
+        silence
     }
 
     fn heard(&mut self) {
         if let Some(pulse) = &mut self.pulse {
-            pulse.heard = Instant::now();
+            pulse.heard();
+        }
+    }
+
+    fn received(&mut self, count: usize) {
+        self.traffic.received += count as u64;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.data();
         }
     }
 }
@@ -330,7 +288,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<IO> {
                     match step {
                         Step::Data(count) => {
                             buffer.advance(count);
-                            this.traffic.received += count as u64;
+                            this.received(count);
                             return Poll::Ready(Ok(()));
                         }
                         Step::Ping(payload) => {
@@ -355,7 +313,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<IO> {
                 Poll::Ready(Ok(Filled::Input)) => this.heard(),
                 Poll::Ready(Ok(Filled::Payload(count))) => {
                     this.heard();
-                    this.traffic.received += count as u64;
+                    this.received(count);
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Ok(Filled::Ended)) => this.finish(End::Lost, cx),

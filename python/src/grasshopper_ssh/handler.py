@@ -16,6 +16,10 @@ from .person import may_use_ssh
 
 PIECE = 65536
 
+# How long after the last data a ping is sent, once. websocat 1.x tries once to flush what it writes; what does not fit
+# then stays with it until it sends more, be it the answer to a ping. (In the other direction `hop endpoint` pushes.)
+PUSH = 1
+
 
 class SSHHandler(WebSocketHandler, JupyterHandler):
     """``/sshd/``: the bytes of SSH in binary frames."""
@@ -26,7 +30,8 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
         self._endpoint = endpoint
         self._every = beat
         self._on_idle = on_idle
-        self._reader = self._writer = self._pump = self._beat = None
+        self._reader = self._writer = self._pump = self._beat = self._push = None
+        self._is_fresh = False
 
     # Tornado's own pings want an answer, and answers count as use at a JupyterHub's proxy: see `_say_something`.
     @property
@@ -98,6 +103,10 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
         if isinstance(message, str):
             self.close(1003, "a text frame; only binary frames carry SSH (websocat needs --binary)")
             return
+        if self._push is None:
+            self._push = asyncio.get_running_loop().call_later(PUSH, self._push_on)
+        else:
+            self._is_fresh = True
         self._writer.write(message)
         try:
             await self._writer.drain()
@@ -116,7 +125,17 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
             return
         connection._write_frame(True, 0xA, b"")
 
+    def _push_on(self):
+        is_fresh, self._is_fresh, self._push = self._is_fresh, False, None
+        if is_fresh:
+            # There was data since; what comes last is to be pushed.
+            self._push = asyncio.get_running_loop().call_later(PUSH, self._push_on)
+        elif self.ws_connection is not None and not self.ws_connection.is_closing():
+            self.ping()
+
     def on_close(self):
+        if self._push is not None:
+            self._push.cancel()
         if self._beat is not None:
             self._beat.stop()
         if self._writer is not None:

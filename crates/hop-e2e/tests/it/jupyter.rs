@@ -9,6 +9,7 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use hop_e2e::hub::{Hub, Options, USER};
 use hop_e2e::program::{hub_program, program};
@@ -50,6 +51,25 @@ fn the_stock_recipe_with_websocat_works_unchanged() {
         hub.url("")
     );
     streams_and_64_mib_both_ways(&hub, &command);
+}
+
+/// What websocat 1.x does now and then on a busy machine: the last bytes of a session wait in it for more to come. ssh
+/// itself asks after five minutes.
+#[test]
+fn last_bytes_that_are_held_back_on_the_way_are_pushed_on() {
+    let hub = Hub::with_server();
+    let holder = hub.scratch().write(
+        "holder.py",
+        "import os\nheld, count = b'', 0\nwhile piece := os.read(0, 65536):\n    count += len(piece)\n    \
+         keep = min(100, len(piece)) if count > 1000000 else 0\n    os.write(1, held + piece[:len(piece) - keep])\n    \
+         held = piece[len(piece) - keep:]\nos.write(1, held)\n",
+    );
+    let proxy = hub.hop_proxy(&hub.token(&[ACCESS]), &hub.url(""));
+    let held = format!("sh -c '{proxy} | {} {}'", hub_program("python").display(), holder.display());
+    let started = Instant::now();
+    let said = hub.openssh("ssh", &held).args(["hub", "head -c 2000000 /dev/zero; exit 7"]).status(7);
+    assert_eq!(said.stdout.len(), 2_000_000);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::*;
 use crate::frame::Header;
 use proptest::prelude::*;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
 
 fn chance(bytes: &mut [u8]) {
     for (number, byte) in bytes.iter_mut().enumerate() {
@@ -206,6 +208,33 @@ async fn a_server_says_something_that_wants_no_answer() {
     let mut beats = [0; 1024];
     let count = theirs.read(&mut beats).await.unwrap();
     assert_eq!((count, &beats[..2]), (2 * 180, [0x8a, 0].as_slice()), "one each 20 s");
+}
+
+/// websocat sends what it held back together with its answer.
+#[tokio::test(start_paused = true)]
+async fn a_server_asks_once_soon_after_data() {
+    let (mut socket, mut theirs) = server(1024);
+    socket = socket.keep_alive(Keepalive::Beat { every: Duration::from_secs(20) });
+    let start = Instant::now();
+    let reading = async {
+        let mut room = [0; 10];
+        while socket.read(&mut room).await.unwrap() > 0 {}
+    };
+    let sending = async {
+        for _ in 0..4 {
+            theirs.write_all(&frame(Opcode::Binary, b"x")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+        let mut said = [0; 2];
+        theirs.read_exact(&mut said).await.unwrap();
+        assert_eq!(said, [0x89, 0]);
+        let since = start.elapsed() - Duration::from_millis(3 * 600);
+        assert!(since >= Duration::from_secs(1) && since <= Duration::from_secs(2), "{since:?}");
+        theirs.read_exact(&mut said).await.unwrap();
+        assert_eq!((said, start.elapsed().as_secs()), ([0x8a, 0], 20), "then the beat as ever");
+        drop(theirs);
+    };
+    tokio::join!(reading, sending);
 }
 
 #[tokio::test]

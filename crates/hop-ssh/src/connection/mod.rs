@@ -10,6 +10,7 @@ mod channel;
 mod inbound;
 mod kinds;
 mod outbound;
+mod push;
 mod replies;
 mod requests;
 mod schedule;
@@ -25,9 +26,11 @@ pub use requests::{ChannelRequest, ExitSignal, GlobalRequest, PtyRequest, Window
 
 use crate::error::Error;
 use crate::leg::Leg;
-use crate::message::{DisconnectReason, OpenFailure};
+use crate::message::{self, DisconnectReason, OpenFailure};
 use crate::transport::Transport;
+use crate::wire::Put;
 use channel::{Channel, wake};
+use push::Push;
 use schedule::Schedule;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,6 +62,9 @@ pub struct Limits {
     pub keepalive: Option<Duration>,
     /// How many such questions in a row may stay unanswered.
     pub keepalive_most: u32,
+    /// For how long nothing is sent before a packet follows that pushes on what a program on the way holds back
+    /// (SSH_MSG_IGNORE, RFC 4253 section 11.2), if one is to follow at all.
+    pub push: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -69,6 +75,7 @@ impl Default for Limits {
             requests: 256,
             keepalive: None,
             keepalive_most: 3,
+            push: None,
         }
     }
 }
@@ -115,6 +122,7 @@ pub(crate) struct Engine {
     waiting: usize,
     globals: Globals,
     keepalive: Keepalive,
+    push: Option<Push>,
     ended: Option<Arc<Error>>,
     wakers: EngineWakers,
 }
@@ -155,6 +163,7 @@ impl Engine {
             waiting: 0,
             globals: Globals { owed: OwedReplies::new(limits.requests), awaited: VecDeque::new() },
             keepalive: Keepalive { since: now, unanswered: 0 },
+            push: limits.push.map(Push::new),
             ended: None,
             wakers: EngineWakers::default(),
         }
@@ -239,10 +248,13 @@ impl Engine {
     /// When [`on_time`](Self::on_time) wants to be called.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let keepalive = self.limits.keepalive.map(|every| self.keepalive.since + every);
-        [self.leg.deadline(), keepalive].into_iter().flatten().min()
+        // What was heard last is in the past.
+        let push = self.push.as_ref();
+        let push = push.and_then(|push| push.deadline(self.leg.next_sequence(), self.keepalive.since));
+        [self.leg.deadline(), keepalive, push].into_iter().flatten().min()
     }
 
-    /// Sends keepalives and ends what takes too long.
+    /// Sends keepalives and pushes, and ends what takes too long.
     pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Error> {
         self.leg.on_time(now)?;
         if let Some(every) = self.limits.keepalive
@@ -255,6 +267,14 @@ impl Engine {
             self.keepalive.since = now;
             self.send_global("keepalive@openssh.com", &[], true)?;
             self.globals.awaited.push_back(AwaitedReply::Keepalive);
+        }
+        if let Some(push) = &mut self.push
+            && push.is_due(self.leg.next_sequence(), now)
+        {
+            let mut empty = vec![message::IGNORE];
+            empty.put_string("");
+            self.leg.send(&empty, &[])?;
+            push.pushed(self.leg.next_sequence());
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     requests: 8,
     keepalive: Some(Duration::from_secs(10)),
     keepalive_most: 3,
+    push: Some(Duration::from_secs(1)),
 };
 
 /// Runs a script against the engine.

@@ -298,11 +298,65 @@ fn silent_peers_are_asked_and_then_given_up() {
     assert!(matches!(pair.server.on_time(now), Err(Error::TimedOut { .. })));
 }
 
+/// As websocat does with what is behind the last line end while its pipe is full.
+#[test]
+fn what_is_held_back_on_the_way_is_pushed_on_once() {
+    let limits = Limits { push: Some(Duration::from_secs(1)), ..Limits::default() };
+    let mut pair = Pair::new(limits, RekeyLimits::default());
+    let (here, there) = pair.open();
+    let mut held = Vec::new();
+    write(&mut pair.server, there, b"the end");
+    pair.server.fill().unwrap();
+    held.extend_from_slice(pair.server.leg.output().pending());
+    let count = held.len();
+    pair.server.leg.output().consume(count);
+    // However long it was silent before, what was sent just now is not pushed at once.
+    pair.now += Duration::from_secs(100);
+    let mut pushes = 0;
+    for _ in 0..30 {
+        pair.now += Duration::from_millis(300);
+        while pair.server.deadline().is_some_and(|deadline| deadline <= pair.now) {
+            pair.server.on_time(pair.now).unwrap();
+        }
+        let pushed = pair.server.leg.output().pending().to_vec();
+        pair.server.leg.output().consume(pushed.len());
+        if !pushed.is_empty() {
+            pushes += 1;
+            // It carries along what was held, and takes its place.
+            held.extend_from_slice(&pushed);
+            let kept = held.split_off(held.len() - pushed.len());
+            pair.client.leg.input().preload(&held);
+            pair.client.process(pair.now).unwrap();
+            held = kept;
+        }
+    }
+    assert_eq!(pushes, 1);
+    assert_eq!(read(&mut pair.client, here, pair.now).unwrap(), b"the end");
+    // The push itself means nothing.
+    pair.client.leg.input().preload(&held);
+    pair.client.process(pair.now).unwrap();
+    assert!(pair.client.ended().is_none());
+    // What is sent while the look is still to come puts it off.
+    for _ in 0..5 {
+        write(&mut pair.server, there, b"more");
+        pair.settle();
+        pair.server.on_time(pair.now).unwrap();
+        let deadline = pair.server.deadline().unwrap();
+        assert_eq!(deadline, pair.now + Duration::from_secs(1));
+        pair.now = deadline;
+        write(&mut pair.server, there, b"more");
+        pair.settle();
+        pair.server.on_time(pair.now).unwrap();
+        assert!(pair.server.leg.output().is_empty());
+        pair.now = pair.server.deadline().unwrap();
+    }
+}
+
 #[test]
 fn a_peer_that_knows_no_global_requests_is_alive_and_refuses_them() {
     let limits = Limits { keepalive: Some(Duration::from_secs(10)), keepalive_most: 1, ..Limits::default() };
     let mut pair = Pair::new(limits, RekeyLimits::default());
-    let not_known = [crate::message::UNIMPLEMENTED, 0, 0, 0, 1];
+    let not_known = [message::UNIMPLEMENTED, 0, 0, 0, 1];
     for _ in 0..3 {
         let now = pair.client.deadline().unwrap();
         pair.client.on_time(now).unwrap();
@@ -350,7 +404,7 @@ fn a_channel_that_takes_no_data_is_no_channel() {
     let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
     let (caller, _answer) = oneshot::channel();
     let here = pair.server.open(&ChannelKind::AuthAgent, caller).unwrap().unwrap();
-    let mut confirm = channel::numbered(crate::message::CHANNEL_OPEN_CONFIRMATION, here);
+    let mut confirm = channel::numbered(message::CHANNEL_OPEN_CONFIRMATION, here);
     for field in [0u32, 1 << 20, 0] {
         confirm.extend_from_slice(&field.to_be_bytes());
     }
@@ -377,7 +431,7 @@ fn answers_that_wait_for_an_earlier_one_are_bounded() {
         let (caller, _answer) = oneshot::channel();
         pair.client.request_global("undecided", &[], Some(caller)).unwrap();
         pair.settle();
-        let mut request = vec![crate::message::GLOBAL_REQUEST];
+        let mut request = vec![message::GLOBAL_REQUEST];
         request.put_string(name);
         request.put_boolean(true);
         let error = flood(&mut pair, &request, 100).unwrap();
@@ -392,7 +446,7 @@ fn requests_that_nobody_takes_are_bounded_in_bytes() {
     let channels: Vec<u32> = (0..20).map(|_| pair.open().1).collect();
     let mut taken = 0;
     let error = channels.iter().cycle().find_map(|channel| {
-        let mut request = channel::numbered(crate::message::CHANNEL_REQUEST, *channel);
+        let mut request = channel::numbered(message::CHANNEL_REQUEST, *channel);
         request.put_string("exec");
         request.put_boolean(false);
         request.put_string(vec![b'x'; 200_000]);

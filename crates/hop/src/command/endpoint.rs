@@ -19,6 +19,9 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// When what a client's websocat holds back is pushed on: soon enough to be no more than a pause.
+const PUSH: Duration = Duration::from_secs(1);
+
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Announcement {
@@ -183,6 +186,8 @@ fn limits(arguments: &cli::Endpoint) -> Limits {
         idle: arguments.idle_time,
         // The answers would count as use at a JupyterHub's proxy. What attends finds out when clients are gone.
         keepalive: if arguments.attended { None } else { Limits::default().keepalive },
+        // Whoever comes by a WebSocket may come by websocat, which can keep the last bytes of a session to itself.
+        push: (arguments.attended || !arguments.websocket.is_empty()).then_some(PUSH),
         ..Limits::default()
     }
 }
