@@ -3418,7 +3418,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__endpoint)
-            opts="-h --listen --unix --websocket --path --stdio --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --inherit-env --attended --json --help"
+            opts="-h --listen --unix --websocket --path --stdio --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --inherit-env --attended --hand-over --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3494,6 +3494,10 @@ _hop() {
                     ;;
                 --gateway-ports)
                     COMPREPLY=($(compgen -W "no clientspecified yes" -- "${cur}"))
+                    return 0
+                    ;;
+                --hand-over)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

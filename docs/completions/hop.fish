@@ -275,6 +275,7 @@ complete -c hop -n "__fish_hop_using_subcommand endpoint" -l rekey-bytes -d 'Rep
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l gateway-ports -d 'Whether -R may listen beyond loopback, as sshd\'s GatewayPorts' -r -f -a "no\t'Loopback only'
 clientspecified\t'The address that the client asks for'
 yes\t'All addresses'"
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l hand-over -d 'Socket on which that program hands over connections whose WebSocket was asked for' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l stdio -d 'Serve one connection on standard input and output'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l site -d 'Standard input is a listening Unix socket of the site that started this process; its gateway authenticates and vouches for whoever comes'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l inherit-env -d 'Sessions get this process\'s whole environment, HOME and SHELL included, not only PATH, TZ, LANG and proxies'

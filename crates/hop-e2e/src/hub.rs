@@ -86,7 +86,10 @@ impl Hub {
             .background();
         let running = "JupyterHub is now running";
         process.wait_for(running, |text| text.contains(running).then_some(()));
-        Self { user_key, port, base: options.base.clone(), process, scratch }
+        let hub = Self { user_key, port, base: options.base.clone(), process, scratch };
+        // It says so before its proxy leads to it.
+        hub.wait_for_answer("its proxy to lead to the Hub", "/", |status, _| status == 200);
+        hub
     }
 
     /// One whose [`USER`] has a server.

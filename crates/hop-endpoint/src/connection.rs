@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hop_link::{AcceptError, Door};
 use hop_model::Permissions;
 use hop_ssh::connection::{ChannelKind, GlobalRequest, Limits as EngineLimits};
 use hop_ssh::driver::{Arrivals, Connection, Driver, Incoming as Arrival, IncomingOpen};
@@ -24,6 +23,7 @@ use crate::gateway;
 use crate::limits::LoginDoor;
 use crate::listener::{ByteStream, Incoming};
 use crate::login::{LoggedIn, log_in};
+use crate::opening::arrive;
 use crate::session;
 
 /// How often a far expiry date is looked at again: the wall clock may be set meanwhile.
@@ -55,8 +55,11 @@ pub(crate) async fn serve(
                 }
             }
         }
-        direct
-        @ (Incoming::Tcp { .. } | Incoming::Unix(_) | Incoming::Stdio | Incoming::WebSocket { .. }) => {
+        direct @ (Incoming::Tcp { .. }
+        | Incoming::Unix(_)
+        | Incoming::HandOver(_)
+        | Incoming::Stdio
+        | Incoming::WebSocket { .. }) => {
             let logged_in = knock(direct, &config, door);
             if let Some(Some(entered)) = stop.run_until_cancelled(logged_in).await {
                 serve_guest(entered, config, stop).await;
@@ -101,9 +104,8 @@ pub(crate) fn engine_limits(config: &EndpointConfig) -> EngineLimits {
 
 /// Lets a client log in; `None` when it did not.
 async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> Option<Entered<ByteStream>> {
-    let websocket = incoming.door();
-    let (stream, addresses) = match incoming.register() {
-        Ok(registered) => registered,
+    let (stream, addresses, opening) = match arrive(incoming, config).await {
+        Ok(arrived) => arrived,
         Err(error) => {
             tracing::warn!(%error, "connection lost before it began");
             return None;
@@ -117,13 +119,9 @@ async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> 
             return None;
         }
     };
-    let stream = match websocket {
-        None => stream,
-        Some(door) => upgrade(stream, &door, config)
-            .await
-            .inspect_err(|error| tracing::info!(from = from.map(display), %error, "no WebSocket"))
-            .ok()?,
-    };
+    let opened = opening.pass(stream, config).await;
+    let stream =
+        opened.inspect_err(|error| tracing::info!(from = from.map(display), %error, "no WebSocket")).ok()?;
     let logged_in = log_in(stream, config, from.map(|from| from.ip().to_canonical())).await;
     drop(place);
     let LoggedIn { server, admission, user, software } =
@@ -136,28 +134,6 @@ async fn knock(incoming: Incoming, config: &EndpointConfig, door: LoginDoor) -> 
     };
     let (connection, arrivals, driver) = server.serve(engine_limits(config));
     Some(Entered { guest, connection, arrivals, driver })
-}
-
-/// Waits until a client has asked for its WebSocket.
-async fn upgrade(
-    stream: ByteStream,
-    door: &Door,
-    config: &EndpointConfig,
-) -> Result<ByteStream, UpgradeError> {
-    let grace = config.limits.login_grace;
-    match tokio::time::timeout(grace, hop_link::accept(stream, door)).await {
-        Ok(accepted) => Ok(ByteStream::websocket(accepted?)),
-        Err(_) => Err(UpgradeError::Grace(grace)),
-    }
-}
-
-/// Why a connection never became a WebSocket; for the log.
-#[derive(Debug, thiserror::Error)]
-enum UpgradeError {
-    #[error("no request for one within {} s", .0.as_secs())]
-    Grace(Duration),
-    #[error(transparent)]
-    Refused(#[from] AcceptError),
 }
 
 async fn serve_guest<IO>(entered: Entered<IO>, config: Arc<EndpointConfig>, stop: CancellationToken)

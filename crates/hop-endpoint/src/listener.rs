@@ -33,6 +33,7 @@ pub struct Listener {
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixSocketFile),
+    HandOver(UnixSocketFile),
     Inherited(UnixListener),
 }
 
@@ -89,6 +90,13 @@ impl Listener {
         Ok(Self { socket: Socket::Unix(file), door: None })
     }
 
+    /// Listens on a Unix socket on which a program of this user hands over connections whose WebSocket was asked for.
+    pub fn hand_over(path: &Path) -> Result<Self, BindError> {
+        let file = UnixSocketFile::bind(path);
+        let file = file.map_err(|source| BindError { place: path.display().to_string(), source })?;
+        Ok(Self { socket: Socket::HandOver(file), door: None })
+    }
+
     /// Takes a Unix listener that the site which started this process has made. What connects there is the
     /// site's gateway: it speaks the bare transport and vouches for its clients.
     pub fn inherited(listener: StdUnixListener) -> Result<Self, BindError> {
@@ -118,7 +126,7 @@ impl Listener {
     pub fn address(&self) -> io::Result<ListenerAddress> {
         Ok(match &self.socket {
             Socket::Tcp(listener) => ListenerAddress::Tcp(listener.local_addr()?),
-            Socket::Unix(file) => ListenerAddress::Unix(file.path().to_owned()),
+            Socket::Unix(file) | Socket::HandOver(file) => ListenerAddress::Unix(file.path().to_owned()),
             Socket::Inherited(_) => ListenerAddress::Inherited,
         })
     }
@@ -145,6 +153,7 @@ impl Listener {
                     Err(error) => Err(error),
                 },
                 Socket::Unix(file) => return Ok(Incoming::Unix(file.accept().await?.into_std()?)),
+                Socket::HandOver(file) => return Ok(Incoming::HandOver(file.accept().await?.into_std()?)),
                 Socket::Inherited(listener) => match listener.accept().await {
                     Ok((stream, _)) => Ok(Incoming::Site(stream.into_std()?)),
                     Err(error) => Err(error),
@@ -170,6 +179,8 @@ pub enum Incoming {
     },
     /// From this machine.
     Unix(StdUnixStream),
+    /// From a program of this user that hands over what others have opened.
+    HandOver(StdUnixStream),
     /// From the gateway of the site that started this process.
     Site(StdUnixStream),
     /// Standard input and output.
@@ -199,7 +210,7 @@ impl Incoming {
     pub(crate) fn door(&self) -> Option<Door> {
         match self {
             Self::WebSocket { door, .. } => Some(door.clone()),
-            Self::Tcp { .. } | Self::Unix(_) | Self::Site(_) | Self::Stdio => None,
+            Self::Tcp { .. } | Self::Unix(_) | Self::HandOver(_) | Self::Site(_) | Self::Stdio => None,
         }
     }
 
@@ -214,7 +225,7 @@ impl Incoming {
                 }
                 Ok((ByteStream::Tcp(QuickAck::new(stream)), Some(Addresses { client, server })))
             }
-            Self::Unix(stream) | Self::Site(stream) => {
+            Self::Unix(stream) | Self::HandOver(stream) | Self::Site(stream) => {
                 Ok((ByteStream::Unix(UnixStream::from_std(stream)?), None))
             }
             Self::WebSocket { carrier, .. } => carrier.register(),
@@ -257,12 +268,12 @@ pub enum ByteStream {
 }
 
 /// Proxies on the way cut what is silent for a minute. A client that does not answer is found by SSH's own keepalive.
-const BEAT: Keepalive = Keepalive::Beat { every: Duration::from_secs(25) };
+pub(crate) const BEAT: Duration = Duration::from_secs(25);
 
 impl ByteStream {
     /// The same as a WebSocket, whose handshake is over.
-    pub(crate) fn websocket(socket: WebSocket<Self>) -> Self {
-        Self::WebSocket(Box::new(socket.keep_alive(BEAT)))
+    pub(crate) fn websocket(socket: WebSocket<Self>, beat: Duration) -> Self {
+        Self::WebSocket(Box::new(socket.keep_alive(Keepalive::Beat { every: beat })))
     }
 }
 

@@ -48,7 +48,7 @@ pub fn answer(method: &Method, headers: &HeaderMap) -> Result<Response<()>, NotW
         return Err(NotWebSocket::Version);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    let key = key.filter(|key| decoded_length(key) == Some(16)).ok_or(NotWebSocket::Key)?;
+    let key = key.filter(|key| is_key(key)).ok_or(NotWebSocket::Key)?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -59,9 +59,10 @@ pub fn answer(method: &Method, headers: &HeaderMap) -> Result<Response<()>, NotW
     Ok(response)
 }
 
-fn decoded_length(key: &str) -> Option<usize> {
+/// Whether this is a Sec-WebSocket-Key: 16 bytes.
+pub(crate) fn is_key(key: &str) -> bool {
     let mut room = [0; 24];
-    Base64::decode(key, &mut room).ok().map(<[u8]>::len)
+    Base64::decode(key, &mut room).is_ok_and(|key| key.len() == 16)
 }
 
 /// What a server answers to a key: that it has read it.

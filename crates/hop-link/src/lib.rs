@@ -28,7 +28,7 @@ pub use join::{Parted, join};
 pub use protocol::Random;
 pub use pulse::Keepalive;
 pub use request::{Answer, Method, Request, fetch_public, request};
-pub use server::{AcceptError, Door, accept};
+pub use server::{AcceptError, Door, accept, begin};
 pub use stream::{End, Traffic, WebSocket};
 pub use target::{Target, TargetError};
 pub use tls::{Trust, TrustError};

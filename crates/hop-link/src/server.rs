@@ -10,8 +10,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 /// Headers of one request, in bytes together.
 const MOST_HEADERS: usize = 16 * 1_024;
@@ -92,6 +93,26 @@ where
             Ok(WebSocket::server(parts.io.into_inner(), &parts.read_buf))
         }
     }
+}
+
+/// The same for a request that somebody else has read and found good; `key` is its Sec-WebSocket-Key.
+///
+/// # Errors
+/// When the answer cannot be sent, or the key is none.
+///
+/// # Cancel safety
+/// Not cancel safe: the stream is lost.
+pub async fn begin<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, key: &str) -> io::Result<WebSocket<IO>> {
+    if !handshake::is_key(key) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NotWebSocket::Key));
+    }
+    let proof = handshake::proof(key);
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {proof}\r\n\r\n"
+    );
+    io.write_all(answer.as_bytes()).await?;
+    io.flush().await?;
+    Ok(WebSocket::server(io, &[]))
 }
 
 fn judge(request: &Request<Incoming>) -> Result<Response<()>, NotWebSocket> {

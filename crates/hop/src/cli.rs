@@ -240,6 +240,9 @@ pub(crate) struct Endpoint {
     /// For a program that starts this one: end with standard input, print a line of JSON when channel data went by
     #[arg(long, hide = true, requires = "json", conflicts_with = "stdio")]
     pub(crate) attended: bool,
+    /// Socket on which that program hands over connections whose WebSocket was asked for
+    #[arg(long, value_name = "PATH", hide = true, requires = "attended")]
+    pub(crate) hand_over: Option<PathBuf>,
     /// Print one line of JSON that says where it listens, instead of text
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import tempfile
 from contextlib import suppress
 
@@ -24,7 +25,7 @@ class Endpoint:
     """Starts the program when it is needed, and connects to it."""
 
     def __init__(self, command, environment, log, on_activity):
-        """``command`` makes the arguments for a socket's path; ``on_activity`` is called when channel data went by."""
+        """``command`` makes the arguments for two sockets' paths; ``on_activity`` is called when channel data went by."""
         self._command = command
         self._environment = environment
         self._log = log
@@ -36,23 +37,37 @@ class Endpoint:
 
     async def connect(self):
         """A connection to it, as a reader and a writer."""
-        async with self._starting:
-            if self._process is None or self._process.returncode is not None:
-                await self._start()
+        await self._run()
         try:
-            return await asyncio.open_unix_connection(self._socket)
+            return await asyncio.open_unix_connection(self._path("ssh"))
         except OSError as error:
             raise EndpointError(f"the SSH server does not answer: {error}") from error
 
-    @property
-    def _socket(self):
-        return os.path.join(self._directory.name, "ssh")
+    async def hand_over(self):
+        """A way to give it a connection: see `HandOver`."""
+        await self._run()
+        way = socket.socket(socket.AF_UNIX)
+        way.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(way, self._path("hand-over"))
+        except OSError as error:
+            way.close()
+            raise EndpointError(f"the SSH server does not answer: {error}") from error
+        return HandOver(way)
+
+    async def _run(self):
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                await self._start()
+
+    def _path(self, name):
+        return os.path.join(self._directory.name, name)
 
     async def _start(self):
         # A directory of its own, 0700, and short: a socket's path has at most 107 bytes.
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="hop-", dir=_short_directory())
-        arguments = self._command(self._socket)
+        arguments = self._command(self._path("ssh"), self._path("hand-over"))
         self._log.info("starting %s", " ".join(arguments))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -112,6 +127,27 @@ class Endpoint:
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
+
+
+class HandOver:
+    """For one connection whose WebSocket was asked for, and not answered: the program answers, and goes on alone."""
+
+    def __init__(self, way):
+        self._way = way
+
+    def give(self, connection, key, beat):
+        """Gives a socket, with the request's Sec-WebSocket-Key. Does not wait: nothing of the client's may be read meanwhile."""
+        socket.send_fds(self._way, [f"{key} {round(beat * 1000)}\n".encode()], [connection.fileno()])
+
+    async def is_taken(self):
+        """Whether the program has it."""
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._way, 1) == b"y"
+        except OSError:
+            return False
+
+    def close(self):
+        self._way.close()
 
 
 async def _line(stream):

@@ -63,6 +63,12 @@ class GrasshopperSSH(ExtensionApp):
         help="Every so many seconds the server says something on a connection: proxies cut one on which it says nothing, "
         "most after a minute.",
     )
+    hand_over = Bool(
+        True,
+        config=True,
+        help="Whether the SSH server gets the connections themselves once their WebSocket is asked for, and Python carries no data. "
+        "Those with TLS that ends in this server, and all with count_idle_connections, pass through Python anyway.",
+    )
     idle_time = Unicode(
         "", config=True, help="Connections without data for this long are ended, as 30m or 12h. Default: never."
     )
@@ -90,17 +96,20 @@ class GrasshopperSSH(ExtensionApp):
             )
         self._endpoint = Endpoint(self._command, self._environment, self.log, self._touch)
         on_idle = self._touch if self.count_idle_connections else None
-        self.handlers.append((r"/sshd/?", SSHHandler, {"endpoint": self._endpoint, "beat": self.beat, "on_idle": on_idle}))
+        hand_over = self.hand_over and on_idle is None
+        ways = {"endpoint": self._endpoint, "beat": self.beat, "on_idle": on_idle, "hand_over": hand_over}
+        self.handlers.append((r"/sshd/?", SSHHandler, ways))
         self._keys = InstalledKeys(_expand(self.installed_keys))
         door = {"mode": self.key_installation, "keys": self._keys, "requests": Requests()}
         self.handlers.append((r"/sshd/keys", KeysHandler, door))
         self.handlers.append((r"/sshd/confirm/([A-Za-z0-9_-]+)", ConfirmHandler, door))
 
-    def _command(self, socket):
-        """The arguments of the SSH server that listens on ``socket``."""
+    def _command(self, socket, hand_over):
+        """The arguments of the SSH server that listens on ``socket``, and takes connections over on ``hand_over``."""
         if not self.hop:
             raise EndpointError("the hop program is not installed; pip install grasshopper-ssh")
         command = [self.hop, "endpoint", "--unix", socket, "--attended", "--json", "--inherit-env"]
+        command += ["--hand-over", hand_over]
         # The Hub has judged who may come; the name that ssh gives says nothing more.
         command += ["--user", "*"]
         for path in self.authorized_keys:

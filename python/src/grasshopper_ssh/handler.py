@@ -1,14 +1,16 @@
-"""A WebSocket of the Jupyter server, led to the SSH server.
+"""A WebSocket of the Jupyter server, led to the SSH server: its connection is handed over, or its bytes are passed on.
 
-What must stay true: nothing is passed on before the server has authenticated the person; each direction waits for its own
-reader, so that a stalled client is never buffered for; keepalives are no activity.
+What must stay true: nothing is handed over or passed on before the server has authenticated the person; each direction waits
+for its own reader, so that a stalled client is never buffered for; keepalives are no activity.
 """
 
 import asyncio
+import socket
 
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 from tornado.ioloop import PeriodicCallback
+from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from .endpoint import EndpointError
@@ -24,10 +26,11 @@ PUSH = 1
 class SSHHandler(WebSocketHandler, JupyterHandler):
     """``/sshd/``: the bytes of SSH in binary frames."""
 
-    def initialize(self, endpoint, beat, on_idle):
+    def initialize(self, endpoint, beat, on_idle, hand_over):
         """Says something every ``beat`` seconds. ``on_idle`` is called as often; ``None`` if nobody wants to know."""
         super().initialize()
         self._endpoint = endpoint
+        self._is_handed_over = hand_over
         self._every = beat
         self._on_idle = on_idle
         self._reader = self._writer = self._pump = self._beat = self._push = None
@@ -72,6 +75,9 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
             raise web.HTTPError(405, "this address takes WebSockets, as hop proxy and websocat open them")
         try:
+            if self._may_be_handed_over():
+                await self._hand_over()
+                return
             self._reader, self._writer = await self._endpoint.connect()
         except EndpointError as error:
             self.log.error("no SSH: %s", error)
@@ -80,6 +86,37 @@ class SSHHandler(WebSocketHandler, JupyterHandler):
         if self.ws_connection is None:
             # The request was no good; tornado has said so.
             self._writer.close()
+
+    def _may_be_handed_over(self):
+        """Whether this request is the ordinary one. All others are tornado's: it knows what to answer, and TLS."""
+        headers = self.request.headers
+        return (
+            self._is_handed_over
+            and hasattr(socket, "send_fds")
+            and type(getattr(self.request.connection, "stream", None)) is IOStream
+            and "upgrade" in [word.strip().lower() for word in headers.get("Connection", "").split(",")]
+            and headers.get("Sec-WebSocket-Version") == "13"
+            and len(headers.get("Sec-WebSocket-Key", "")) == 24
+            and ("Origin" not in headers or self.check_origin(headers["Origin"]))
+        )
+
+    async def _hand_over(self):
+        way = await self._endpoint.hand_over()
+        try:
+            connection = self.request.connection.stream
+            # Nobody may send before the answer (RFC 6455 section 4.1).
+            if connection.closed() or getattr(connection, "_read_buffer_size", 0):
+                raise web.HTTPError(400, "bytes behind the request")
+            connection = self.detach()
+            # From here to the close nothing waits: the bytes that come belong to whoever has the connection.
+            way.give(connection.socket, self.request.headers["Sec-WebSocket-Key"], self._every)
+            connection.close()
+            self.set_status(101)
+            self.application.log_request(self)
+            if not await way.is_taken():
+                self.log.error("the SSH server did not take a connection")
+        finally:
+            way.close()
 
     def open(self, *_args, **_kwargs):
         self.set_nodelay(True)

@@ -53,6 +53,35 @@ fn the_stock_recipe_with_websocat_works_unchanged() {
     streams_and_64_mib_both_ways(&hub, &command);
 }
 
+/// How many connections to the socket on which Python passes bytes on are open. Those that were handed over are none.
+fn passed_on(hub: &Hub) -> usize {
+    let log = hub.log();
+    let (_, line) = log.rsplit_once("endpoint --unix ").expect("the server said how it starts hop");
+    let path = line.split_whitespace().next().expect("a path");
+    // proc(5): a connected socket is in state 03; that of the accepting side has the path.
+    let sockets = std::fs::read_to_string("/proc/net/unix").expect("read /proc/net/unix");
+    sockets.lines().filter(|line| line.ends_with(path) && line.contains(" 0001 03 ")).count()
+}
+
+#[test]
+fn python_passes_bytes_on_only_where_a_connection_is_not_handed_over() {
+    for (settings, through_python) in [
+        ("", 0),
+        ("c.GrasshopperSSH.hand_over = False\n", 1),
+        ("c.GrasshopperSSH.count_idle_connections = True\n", 1),
+    ] {
+        let hub = Hub::start(&Options { server_config: settings.to_owned(), ..Options::default() });
+        hub.start_server("");
+        let command = hub.hop_proxy(&hub.token(&[ACCESS]), &hub.url(""));
+        let mut session = hub.openssh("ssh", &command).args(["hub", "echo here; exec cat"]).background();
+        session.wait_for("the session", |text| text.contains("here").then_some(()));
+        assert_eq!(passed_on(&hub), through_python, "{settings}");
+        session.signal("TERM");
+        let _ended = session.wait();
+        streams_and_64_mib_both_ways(&hub, &command);
+    }
+}
+
 /// What websocat 1.x does now and then on a busy machine: the last bytes of a session wait in it for more to come. ssh
 /// itself asks after five minutes.
 #[test]

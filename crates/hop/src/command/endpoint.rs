@@ -197,6 +197,9 @@ fn listen(arguments: &cli::Endpoint) -> Result<Vec<Listener>, CommandError> {
     for address in &arguments.listen {
         listeners.push(Listener::tcp(*address).or_fail(ErrorKind::Unavailable)?);
     }
+    if let Some(path) = &arguments.hand_over {
+        listeners.push(Listener::hand_over(path).or_fail(ErrorKind::Unavailable)?);
+    }
     for path in &arguments.unix {
         listeners.push(Listener::unix(path).or_fail(ErrorKind::Unavailable)?);
     }
