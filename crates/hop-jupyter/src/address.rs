@@ -1,6 +1,7 @@
 //! Where a Hub is, from whatever page of it a person copied the address.
 
 use hop_link::{Target, TargetError};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -110,19 +111,17 @@ fn origin(target: &Target) -> String {
     format!("{scheme}://{host}{port}")
 }
 
-/// A word of a path (RFC 3986 section 2.3): all but unreserved characters are escaped.
+/// All but the unreserved characters (RFC 3986 section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A word of a path, reserved characters escaped.
 pub fn escaped(word: &str) -> String {
-    let mut text = String::with_capacity(word.len());
-    for byte in word.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                text.push(char::from(byte))
-            }
-            // Writing to a String cannot fail.
-            other => drop(fmt::Write::write_fmt(&mut text, format_args!("%{other:02X}"))),
-        }
-    }
-    text
+    utf8_percent_encode(word, RESERVED).to_string()
+}
+
+/// The word that stands escaped in a path.
+pub fn unescaped(word: &str) -> String {
+    percent_decode_str(word).decode_utf8_lossy().into_owned()
 }
 
 impl fmt::Display for HubAddress {
@@ -194,6 +193,7 @@ mod tests {
     fn names_are_escaped() {
         let hub = HubAddress::parse("https://h").unwrap().hub;
         assert_eq!(hub.label("a@b c/ü"), "https://h/user/a%40b%20c%2F%C3%BC");
+        assert_eq!(unescaped("a%40b%20c%2F%C3%BC%zz"), "a@b c/ü%zz");
         let api = hub.api(&["users", "a@b", "servers", "../x"], "?y").unwrap();
         assert_eq!(api.path(), "/hub/api/users/a%40b/servers/..%2Fx?y");
     }

@@ -60,7 +60,7 @@ pub enum HubError {
         user: String,
     },
     /// The server wants to know more before it starts.
-    #[error("the server of {user} does not start like this{}", words(.said))]
+    #[error("the server of {user} does not start{}", words(.said))]
     Start {
         /// Whose.
         user: String,

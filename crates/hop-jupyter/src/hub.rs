@@ -2,7 +2,8 @@
 
 use crate::address::HubAddress;
 use crate::error::HubError;
-use crate::model::{Holder, NewToken, Servers, TokenFacts, complaint, last_message};
+use crate::model::{Holder, NewToken, Servers, TokenFacts, complaint};
+use crate::progress::Progress;
 use hop_link::{Answer, ClientOptions, Method, Request, Secret, Target};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -111,9 +112,7 @@ impl Hub {
         let body = options.map(|options| json!({ "user_options": options }).to_string());
         let patient = ClientOptions { time: self.options.time.max(START), ..self.options.clone() };
         let patient = Self { options: patient, ..self.clone() };
-        let place: &[&str] =
-            if server.is_empty() { &["users", user, "server"] } else { &["users", user, "servers", server] };
-        let answer = patient.send(Method::Post, place, "", body.as_deref()).await?;
+        let answer = patient.send(Method::Post, &place_of(user, server), "", body.as_deref()).await?;
         let said = complaint(&answer.body);
         match answer.status {
             200..=299 => Ok(Started::Starts),
@@ -124,20 +123,19 @@ impl Hub {
                 Ok(Started::Runs)
             }
             404 => Err(HubError::NoUser { hub: self.address.to_string(), user: user.to_owned() }),
-            400 | 409 | 500 => Err(HubError::Start { user: user.to_owned(), said }),
+            400 | 409 => Err(HubError::Start { user: user.to_owned(), said }),
             _ => Err(self.failed(&answer, "starting the server")),
         }
     }
 
-    /// What the Hub says of a start that failed; `None` when it says nothing.
-    pub async fn why_not_started(&self, user: &str, server: &str) -> Option<String> {
-        let place: &[&str] = if server.is_empty() {
-            &["users", user, "server", "progress"]
-        } else {
-            &["users", user, "servers", server, "progress"]
-        };
-        let answer = self.send(Method::Get, place, "", None).await.ok()?;
-        last_message(&answer.body)
+    /// Follows what the Hub tells of a start; `None` when it tells nothing: no start is pending or has just failed, or the
+    /// token may not hear of it.
+    pub async fn progress(&self, user: &str, server: &str) -> Option<Progress> {
+        let mut place = place_of(user, server);
+        place.push("progress");
+        let target = self.address.api(&place, "").ok()?;
+        let telling = hop_link::follow(&target, &self.options).await.ok()?;
+        (telling.status == 200).then(|| Progress::new(telling))
     }
 
     /// Makes a token. Where the Hub has a limit below `time`, that limit counts.
@@ -234,6 +232,11 @@ impl Hub {
     fn shape(&self, doing: &str) -> HubError {
         HubError::Shape { hub: self.address.to_string(), doing: doing.to_owned() }
     }
+}
+
+/// Where a server is started, and its start told of.
+fn place_of<'a>(user: &'a str, server: &'a str) -> Vec<&'a str> {
+    if server.is_empty() { vec!["users", user, "server"] } else { vec!["users", user, "servers", server] }
 }
 
 /// The limit that a Hub names when a token is to live too long (`token_expires_in_max_seconds`).

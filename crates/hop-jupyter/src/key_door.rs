@@ -59,6 +59,25 @@ pub enum Asked {
     },
 }
 
+impl Asked {
+    /// A question to the owner, of the server's own pages, in words that a terminal can show.
+    fn read(answer: &[u8], server: &Target) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Confirm {
+            id: String,
+            code: String,
+            page: String,
+        }
+        let Confirm { id, code, page } = serde_json::from_slice(answer).ok()?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if !id.chars().chain(code.chars()).all(is_plain) || code.len() >= 20 {
+            return None;
+        }
+        let page = server.join(&page).filter(|page| page.is_same_origin(server))?;
+        Some(Self::Confirm { id, code, page: page.to_string().replacen("ws", "http", 1) })
+    }
+}
+
 /// How a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,12 +158,6 @@ impl KeyDoor {
     /// # Errors
     /// When the server does not want them.
     pub async fn offer(&self, offer: &Offer<'_>) -> Result<Asked, KeyDoorError> {
-        #[derive(Deserialize)]
-        struct Confirm {
-            id: String,
-            code: String,
-            page: String,
-        }
         let keys: Vec<_> = offer.keys.iter().map(|line| line.key.to_line(&line.comment)).collect();
         let expires = offer.expires.map(|end| end.to_string());
         let body = json!({ "keys": keys, "title": offer.title, "expires": expires }).to_string();
@@ -152,17 +165,7 @@ impl KeyDoor {
         if answer.status != 202 {
             return Ok(Asked::Installed);
         }
-        let Confirm { id, code, page } =
-            serde_json::from_slice(&answer.body).map_err(|_| KeyDoorError::Absent)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        let page = self.target.join(&page).filter(|page| page.is_same_origin(&self.target));
-        match page {
-            Some(page) if id.chars().chain(code.chars()).all(is_plain) && code.len() < 20 => {
-                let page = page.to_string().replacen("ws", "http", 1);
-                Ok(Asked::Confirm { id, code, page })
-            }
-            _ => Err(KeyDoorError::Absent),
-        }
+        Asked::read(&answer.body, &self.target).ok_or(KeyDoorError::Absent)
     }
 
     /// How a request stands.
@@ -209,6 +212,45 @@ impl KeyDoor {
             403 if said == "off" => Err(KeyDoorError::Off),
             400 | 401 | 403 => Err(KeyDoorError::Refused(said)),
             status => Err(KeyDoorError::Status { status, said }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(id: &str, code: &str, page: &str) -> Option<Asked> {
+        let server = Target::parse("wss://hub.example/user/alice/sshd/keys").unwrap();
+        Asked::read(json!({ "id": id, "code": code, "page": page }).to_string().as_bytes(), &server)
+    }
+
+    #[test]
+    fn the_person_is_led_to_pages_of_the_server_only() {
+        let page = "https://hub.example/user/alice/sshd/confirm/x".to_owned();
+        let wanted = Asked::Confirm { id: "x-1".to_owned(), code: "AB-12".to_owned(), page };
+        assert_eq!(read("x-1", "AB-12", "/user/alice/sshd/confirm/x"), Some(wanted));
+        for (id, code, page) in [
+            ("x", "AB", "https://evil.example/confirm/x"),
+            ("x", "AB", "//evil.example/x"),
+            ("x", "AB", "http://hub.example/x"),
+            ("x", "\u{1b}[2J", "/x"),
+            ("../x", "AB", "/x"),
+            ("x", "a-code-of-twenty-char", "/x"),
+        ] {
+            assert_eq!(read(id, code, page), None, "{id:?} {code:?} {page}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>, id: String, code: String, page: String) {
+            let _ = Asked::read(&bytes, &Target::parse("ws://h/").unwrap());
+            let _ = serde_json::from_slice::<DoorKeys>(&bytes).is_ok();
+            if let Some(Asked::Confirm { page, .. }) = read(&id, &code, &page) {
+                prop_assert!(page.starts_with("https://hub.example/"), "{page}");
+            }
         }
     }
 }

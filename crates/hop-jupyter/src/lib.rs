@@ -12,15 +12,17 @@ mod hub;
 mod key_door;
 mod key_source;
 mod model;
+mod progress;
 mod record;
 mod scope;
 
-pub use address::{AddressError, HubAddress, Pasted, escaped};
+pub use address::{AddressError, HubAddress, Pasted, escaped, unescaped};
 pub use block::{Block, BlockError};
 pub use error::HubError;
 pub use hub::{Hub, Started};
 pub use key_door::{Asked, Door, DoorKeys, InstalledKey, KeyDoor, KeyDoorError, Offer, RequestState};
 pub use key_source::{KeySource, KeySourceError, PublicLine, read_public_lines};
 pub use model::{Holder, NewToken, Server, Servers};
+pub use progress::{Progress, Step};
 pub use record::{Record, RecordError, Records};
 pub use scope::{Need, least_scopes, missing, surplus};

@@ -93,20 +93,6 @@ pub(crate) fn complaint(body: &[u8]) -> Option<String> {
     (!text.trim().is_empty()).then_some(text)
 }
 
-/// The last message of a start that failed (server-sent events, lines of `data: {…}`).
-pub(crate) fn last_message(events: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Event {
-        message: String,
-    }
-    let text = String::from_utf8_lossy(events);
-    let last = text
-        .lines()
-        .rev()
-        .find_map(|line| serde_json::from_str::<Event>(line.strip_prefix("data:")?).ok())?;
-    Some(last.message.chars().filter(|c| !c.is_control()).take(300).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,15 +118,13 @@ mod tests {
         let token: NewToken = serde_json::from_str(r#"{"token":"x","expires_at":"soon"}"#).unwrap();
         assert_eq!(token.expires_at, None);
         assert_eq!(complaint(br#"{"status":400,"message":"no\u001b profile"}"#).unwrap(), "no profile");
-        let events = b"data: {\"progress\": 0, \"message\": \"Requested\"}\n\ndata: {\"failed\": true, \"message\": \"Spawn failed: x\"}\n\n";
-        assert_eq!(last_message(events).unwrap(), "Spawn failed: x");
     }
 
     proptest! {
         #[test]
         fn never_panics(bytes: Vec<u8>, text: String) {
-            for bytes in [bytes.as_slice(), text.as_bytes(), format!("data: {{\"message\": {text:?}}}").as_bytes()] {
-                let _ = (complaint(bytes), last_message(bytes));
+            for bytes in [bytes.as_slice(), text.as_bytes(), format!("{{\"message\": {text:?}}}").as_bytes()] {
+                let _ = complaint(bytes);
                 let _ = serde_json::from_slice::<Servers>(bytes).map(|servers| servers.find("").is_some());
                 let _ = serde_json::from_slice::<Holder>(bytes).is_ok();
             }

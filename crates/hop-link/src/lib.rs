@@ -27,7 +27,7 @@ pub use http_proxy::{ProxyUrl, ProxyUrlError, ProxyVariables};
 pub use join::{Parted, join};
 pub use protocol::Random;
 pub use pulse::Keepalive;
-pub use request::{Answer, Method, Request, fetch_public, request};
+pub use request::{Answer, Method, Request, Telling, fetch_public, follow, request};
 pub use server::{AcceptError, Door, accept, begin};
 pub use stream::{End, Traffic, WebSocket};
 pub use target::{Target, TargetError};

@@ -2,11 +2,13 @@
 
 use crate::client::{ClientOptions, ConnectError, Reach, authorization, reach};
 use crate::target::Target;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
 use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::pin::Pin;
 
 /// The longest answer that is read.
 const MOST: usize = 256 * 1024;
@@ -49,7 +51,7 @@ pub async fn request(
     request: Request<'_>,
     options: &ClientOptions,
 ) -> Result<Answer, ConnectError> {
-    in_time(target, request, options, Reach::Anywhere).await
+    send(target, request, options, Reach::Anywhere).await
 }
 
 /// Gets a public page without the token, as the public keys of an account; an address of this machine or of a private
@@ -59,17 +61,86 @@ pub async fn request(
 /// What stood in the way.
 pub async fn fetch_public(target: &Target, options: &ClientOptions) -> Result<Answer, ConnectError> {
     let options = ClientOptions { token: None, ..options.clone() };
-    in_time(target, Request { method: Method::Get, json: None }, &options, Reach::PublicAddresses).await
+    send(target, Request { method: Method::Get, json: None }, &options, Reach::PublicAddresses).await
 }
 
-async fn in_time(
+/// Asks for something that is told bit by bit, with the token. Redirects are not followed. The time of `options` is for the
+/// answer's beginning; how long to listen is the caller's to decide.
+///
+/// # Errors
+/// What stood in the way.
+pub async fn follow(target: &Target, options: &ClientOptions) -> Result<Telling, ConnectError> {
+    let asked = Request { method: Method::Get, json: None };
+    in_time(target, options, ask(target, asked, options, Reach::Anywhere)).await
+}
+
+/// An answer whose body arrives bit by bit.
+pub struct Telling {
+    /// The status.
+    pub status: u16,
+    host: String,
+    location: Option<String>,
+    body: Incoming,
+    /// What moves the bytes, until there are no more.
+    connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Telling {
+    /// The next bytes of the body; `None` at its end. May be dropped: nothing is lost.
+    ///
+    /// # Errors
+    /// When it breaks off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ConnectError> {
+        loop {
+            let frame = match &mut self.connection {
+                None => self.body.frame().await,
+                Some(connection) => tokio::select! {
+                    frame = self.body.frame() => frame,
+                    () = connection => {
+                        self.connection = None;
+                        continue;
+                    }
+                },
+            };
+            let failed = |source| ConnectError::Http { host: self.host.clone(), source };
+            match frame.transpose().map_err(failed)?.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) => return Ok(Some(data)),
+                // Trailers are not for us.
+                Some(Err(_trailers)) => {}
+            }
+        }
+    }
+
+    async fn whole(mut self) -> Answer {
+        let mut body = Vec::new();
+        loop {
+            match self.next().await {
+                Ok(Some(bytes)) if body.len() + bytes.len() <= MOST => body.extend_from_slice(&bytes),
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => {
+                    body.clear();
+                    break;
+                }
+            }
+        }
+        Answer { status: self.status, location: self.location, body }
+    }
+}
+
+impl fmt::Debug for Telling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telling").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+async fn in_time<T>(
     target: &Target,
-    request: Request<'_>,
     options: &ClientOptions,
-    how: Reach,
-) -> Result<Answer, ConnectError> {
+    what: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
     let slow = |_| ConnectError::Slow { host: target.host().to_owned(), time: options.time };
-    tokio::time::timeout(options.time, send(target, request, options, how)).await.map_err(slow)?
+    tokio::time::timeout(options.time, what).await.map_err(slow)?
 }
 
 async fn send(
@@ -78,6 +149,16 @@ async fn send(
     options: &ClientOptions,
     how: Reach,
 ) -> Result<Answer, ConnectError> {
+    let answered = async { Ok(ask(target, asked, options, how).await?.whole().await) };
+    in_time(target, options, answered).await
+}
+
+async fn ask(
+    target: &Target,
+    asked: Request<'_>,
+    options: &ClientOptions,
+    how: Reach,
+) -> Result<Telling, ConnectError> {
     let wrong = || ConnectError::NotWebSocket { host: target.host().to_owned() };
     let failed = |source| ConnectError::Http { host: target.host().to_owned(), source };
     let body = asked.json.map(Bytes::copy_from_slice).unwrap_or_default();
@@ -104,19 +185,16 @@ async fn send(
     }
     let stream = reach(target, options, how).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let answering = async {
-        let answer = sender.send_request(request).await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        let location = answer.headers().get(header::LOCATION);
-        let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
-        let body = Limited::new(answer.into_body(), MOST).collect().await;
-        let body = body.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
-        Ok(Answer { status, location, body })
+    // The connection's end is news only to the answer that it carries.
+    let mut connection: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async { drop(connection.await) });
+    let mut answering = std::pin::pin!(sender.send_request(request));
+    let (answer, connection) = tokio::select! {
+        answer = &mut answering => (answer, Some(connection)),
+        () = &mut connection => (answering.await, None),
     };
-    let mut answering = std::pin::pin!(answering);
-    tokio::select! {
-        answer = &mut answering => answer,
-        // The connection's end is news only to the answer that it carried.
-        _ended = connection => answering.await,
-    }
+    let answer = answer.map_err(failed)?;
+    let status = answer.status().as_u16();
+    let location = answer.headers().get(header::LOCATION);
+    let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
+    Ok(Telling { status, host: target.host().to_owned(), location, body: answer.into_body(), connection })
 }

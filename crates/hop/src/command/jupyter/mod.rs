@@ -8,7 +8,7 @@ mod config;
 pub(crate) mod keys;
 mod list;
 mod remove;
-mod start;
+pub(crate) mod start;
 mod status;
 pub(crate) mod token;
 
@@ -62,7 +62,7 @@ fn hub(address: &HubAddress, ca_file: Option<&Path>) -> Result<Hub, CommandError
 }
 
 /// A Hub's refusal as a command's.
-fn failed(error: HubError) -> CommandError {
+pub(crate) fn failed(error: HubError) -> CommandError {
     let kind = match &error {
         HubError::Connect(_)
         | HubError::NotAHub { .. }
@@ -77,7 +77,7 @@ fn failed(error: HubError) -> CommandError {
     match &error {
         HubError::Connect(connect) => super::proxy::explain::unreached(connect),
         HubError::Start { .. } => CommandError::new(kind, &error)
-            .hint("where the Hub has a form to start a server: --options '{\"NAME\": \"VALUE\"}' answers it")
+            .hint("where the Hub has a form to start a server: hop jupyter add … --options '{\"NAME\": \"VALUE\"}' answers it")
             .hint("its operator, or the form's page source, knows the names; starting it once on the page is remembered by some Hubs"),
         _ => CommandError::new(kind, &error),
     }

@@ -114,8 +114,7 @@ async fn trade(
     let made = asking.make_token(&user, &scopes, arguments.expires, &note()).await.map_err(failed)?;
     let ends = made.expires_at.map(|end| format!(", for {}", until(end))).unwrap_or_default();
     output::note(&format!("The Hub made a token that may only start and reach the server of {user}{ends}."));
-    // Only a person's own token is theirs to revoke.
-    if let Some(large) = holder.token_id.as_deref().filter(|_| holder.name == user) {
+    if let Some(large) = holder.token_id.as_deref() {
         let revoke = match arguments.revoke_large {
             Some(whether) => whether == YesNo::Yes,
             None => {
@@ -196,6 +195,10 @@ pub(crate) async fn current(
     let Some(token) = secrets.find(&label(record)).await? else { return Ok(None) };
     let Some(end) = record.token_end else { return Ok(Some(token)) };
     let left = u64::try_from(end.as_second() - Timestamp::now().as_second()).unwrap_or(0);
+    if left == 0 {
+        // It may be this machine's clock that is wrong: the Hub decides.
+        output::note(&format!("the token has ended: hop jupyter login {} gives a new one", record.alias));
+    }
     if left > record.lifetime / 3 || left == 0 {
         return Ok(Some(token));
     }
@@ -253,9 +256,12 @@ pub(crate) fn until(end: Timestamp) -> String {
     span(u64::try_from(end.as_second() - Timestamp::now().as_second()).unwrap_or(0))
 }
 
+/// Whether the token may make others of the person whose it is. An admin could make one in another's name; the server would
+/// take it for its owner's, and let it put keys.
 fn may_make_tokens(holder: &Holder, user: &str) -> bool {
     let own = format!("tokens!user={user}");
-    holder.scopes.iter().any(|scope| *scope == own || scope == "tokens" || scope == "admin:users")
+    let is_own = holder.name == user && holder.kind != "service";
+    is_own && holder.scopes.iter().any(|scope| *scope == own || scope == "tokens" || scope == "admin:users")
 }
 
 fn ask_for(hub: &Hub, wanted: Wanted<'_>) -> Result<Secret, CommandError> {

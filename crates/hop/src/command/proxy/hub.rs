@@ -2,19 +2,12 @@
 
 use super::explain;
 use super::token::Token;
+use crate::command::jupyter;
+use crate::command::jupyter::start::{Start, Told};
 use crate::error::{CommandError, ErrorKind, OrFail};
-use crate::output;
-use hop_link::{Answer, ClientOptions, ClientStream, ConnectError, Method, Request, Target, WebSocket};
-use serde::Deserialize;
+use hop_jupyter::{Hub, HubAddress, HubError, Started, unescaped};
+use hop_link::{ClientOptions, ClientStream, ConnectError, Target, WebSocket};
 use std::time::Duration;
-use tokio::time::Instant;
-
-/// The Hub itself answers a start only after ten seconds, if the server is not there before.
-const START: Duration = Duration::from_secs(60);
-/// From asking whether a server is there to asking again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How often somebody who waits is told so.
-const TELL: Duration = Duration::from_secs(5);
 
 /// A server of a JupyterHub.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,20 +18,6 @@ pub(super) struct HubServer<'a> {
     pub(super) user: &'a str,
     /// Of a named server.
     name: Option<&'a str>,
-}
-
-/// What the Hub says to being asked for a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Starts,
-    /// It runs, or somebody else has asked for it.
-    Runs,
-}
-
-/// What the Hub says of an error.
-#[derive(Debug, Deserialize)]
-struct Complaint {
-    message: String,
 }
 
 impl<'a> HubServer<'a> {
@@ -74,77 +53,54 @@ impl<'a> HubServer<'a> {
         token: &Token,
         limit: Duration,
     ) -> Result<WebSocket<ClientStream>, CommandError> {
-        let begun = Instant::now();
-        output::note(&format!("starting the server of {}", self.user));
-        let is_new = self.ask(options, token).await? == Asked::Starts;
-        let mut told = begun;
+        let address = HubAddress::parse(&self.hub).or_fail(ErrorKind::Internal)?.hub;
+        let hub = Hub::new(address, options.clone());
+        let (user, name) = (unescaped(self.user), unescaped(self.name.unwrap_or_default()));
+        let mut start = Start::new(&hub, &user, &name, limit);
+        let asked = start.ask(token.start_options()).await;
+        let (answer, mut told) = asked.map_err(|error| self.refused(target, error, token))?;
+        let is_new = answer != Some(Started::Runs);
+        let mut may_tell = true;
         loop {
+            if let Told::Failed(said) = told {
+                return Err(start.failed(&said));
+            }
             let is_coming = |error: &ConnectError| {
                 explain::is_not_running(error) || (is_new && self.may_be_another(target, error))
             };
             match hop_link::connect(target, options).await {
                 Ok(socket) => return Ok(socket),
-                Err(error) if is_coming(&error) && begun.elapsed() < limit => {}
-                Err(error) if is_coming(&error) => {
-                    let words =
-                        format!("the server of {} was not there after {} s", self.user, limit.as_secs());
-                    let hint = format!("see {}/hub/home for what it says", self.hub);
-                    return Err(CommandError::new(ErrorKind::Later, words).hint(hint));
-                }
+                Err(error) if is_coming(&error) && !start.is_late() => {}
+                Err(error) if is_coming(&error) => return Err(start.late()),
                 Err(error) => return Err(explain::refused(target, &error, &token.origin())),
             }
-            if told.elapsed() >= TELL {
-                told = Instant::now();
-                output::note(&format!("the server is still starting ({} s)", begun.elapsed().as_secs()));
+            told = if may_tell { start.follow().await } else { Told::Nothing };
+            if !may_tell || told == Told::Nothing {
+                start.pause().await;
             }
-            // The Hub's progress could be followed, but asks for one more right of the token.
-            tokio::time::sleep(AGAIN).await;
+            // A Hub that told the end too early, or tells this token nothing, is asked by connecting.
+            may_tell = false;
         }
     }
 
-    async fn ask(&self, options: &ClientOptions, token: &Token) -> Result<Asked, CommandError> {
-        let place = match self.name {
-            Some(name) => format!("servers/{name}"),
-            None => "server".to_owned(),
-        };
-        let url = format!("{}/hub/api/users/{}/{place}", self.hub, self.user);
-        let api = Target::parse(&url).or_fail(ErrorKind::Internal)?;
-        let options = ClientOptions { time: options.time.max(START), ..options.clone() };
-        let json = token.start_options().map(|form| serde_json::json!({ "user_options": form }).to_string());
-        let request = Request { method: Method::Post, json: json.as_deref().map(str::as_bytes) };
-        let answered = hop_link::request(&api, request, &options).await;
-        let Answer { status, body, .. } =
-            answered.map_err(|error| explain::refused(&api, &error, &token.origin()))?;
-        let said: Option<Complaint> = serde_json::from_slice(&body).ok();
-        let is_there =
-            |said: &Complaint| ["already running", "pending"].iter().any(|w| said.message.contains(w));
-        match status {
-            200..=299 => Ok(Asked::Starts),
-            400 if said.as_ref().is_none_or(is_there) => Ok(Asked::Runs),
-            401 | 403 => {
-                let words = format!("the token may not start the server of {}", self.user);
-                if let explain::TokenFrom::Stored(alias) = token.origin() {
-                    let hint = format!(
-                        "it is expired, revoked or too small: hop jupyter login {alias} gives a new one"
-                    );
-                    return Err(CommandError::new(ErrorKind::Denied, words).hint(hint));
-                }
-                let hint = format!(
-                    "make one at {}/hub/token with the scopes access:servers!user={user} and servers!user={user}",
-                    self.hub,
-                    user = self.user
-                );
-                Err(CommandError::new(ErrorKind::Denied, words).hint(hint))
+    /// What it means that the Hub does not start the server.
+    fn refused(&self, target: &Target, error: HubError, token: &Token) -> CommandError {
+        let user = self.user;
+        match error {
+            HubError::Connect(error) => explain::refused(target, &error, &token.origin()),
+            HubError::Forbidden { .. } => {
+                let words = format!("the token may not start the server of {user}");
+                CommandError::new(ErrorKind::Denied, words).hint(match token.origin() {
+                    explain::TokenFrom::Stored(alias) => {
+                        format!("it is expired, revoked or too small: hop jupyter login {alias} gives a new one")
+                    }
+                    _ => format!(
+                        "make one at {}/hub/token with the scopes access:servers!user={user} and servers!user={user}",
+                        self.hub
+                    ),
+                })
             }
-            404 => Err(CommandError::new(
-                ErrorKind::Unavailable,
-                format!("{} knows no user {}", self.hub, self.user),
-            )),
-            status => {
-                let said = said.map(|said| format!(": {}", said.message.escape_debug())).unwrap_or_default();
-                let words = format!("the server of {} does not start (status {status}){said}", self.user);
-                Err(CommandError::new(ErrorKind::Later, words))
-            }
+            error => jupyter::failed(error),
         }
     }
 }
