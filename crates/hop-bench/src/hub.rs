@@ -179,7 +179,9 @@ fn client_config(lab: &Lab, hub: &Hub, token: &Path, user: &str) -> Result<Strin
         hub.url(Side::Theirs.name())
     );
     let hosts = format!("Host ours\n  ProxyCommand {ours}\nHost theirs\n  ProxyCommand {theirs}\n");
-    Ok(format!("{hosts}Host *\n  User {user}\n{}", common(lab)))
+    // websocat keeps a session's last bytes to itself now and then; sshd answers after so long, which pushes them on. By
+    // itself ssh waits five minutes. Nothing else here is silent.
+    Ok(format!("{hosts}Host *\n  User {user}\n  ServerAliveInterval 5\n{}", common(lab)))
 }
 
 /// What all clients of this chapter have in common.

@@ -73,7 +73,8 @@ class GrasshopperSSH(ExtensionApp):
         "", config=True, help="Connections without data for this long are ended, as 30m or 12h. Default: never."
     )
     log_level_ssh = Enum(
-        ["error", "warn", "info", "debug"], "info", config=True, help="How much the SSH server logs into the server's log."
+        ["error", "warn", "info", "debug"], "info", config=True, help="How much the SSH server logs into the server's log. "
+        "Each file of sftp only with debug."
     )
 
     @default("hop")
@@ -137,7 +138,8 @@ class GrasshopperSSH(ExtensionApp):
     def _environment(self):
         """What a terminal of JupyterLab finds, and the log level."""
         environment = dict(os.environ)
-        environment["HOP_LOG"] = self.log_level_ssh
+        # A line for each file of sftp takes this process as long as the file itself takes the SSH server.
+        environment["HOP_LOG"] = "info,hop_sftp=warn" if self.log_level_ssh == "info" else self.log_level_ssh
         environment.setdefault("JUPYTER_SERVER_ROOT", self.serverapp.root_dir)
         environment.setdefault("JUPYTER_SERVER_URL", self.serverapp.connection_url)
         return environment

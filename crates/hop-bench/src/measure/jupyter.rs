@@ -16,11 +16,12 @@ const CONNECTIONS: usize = 5;
 /// How many small files there are, each of 4 KiB.
 const FILES: usize = 1000;
 
-const TRANSFER_BOUND: &str = "the Hub's own parts, which both ways have in common: configurable-http-proxy and the Jupyter server are one \
-     thread each, see their CPU; beside them ssh, `hop proxy` and the SSH server want a core as well.";
-const FILES_BOUND: &str = "`sftp` waits for answers between files, and every message passes the Hub's proxy and the Jupyter server's Python, whose \
-     CPU is above. Where ours has more of that CPU for the same files than the other, its messages are more or smaller; \
-     which of them could be saved is not known yet.";
+const TRANSFER_BOUND: &str = "the Hub's proxy, which both ways have in common: one thread of JavaScript, see its CPU; beside it ssh, `hop proxy` and \
+     the SSH server want a core each. The Jupyter server carries nothing on our side. A run of the other that takes seconds \
+     longer is one in which websocat kept the last bytes to itself.";
+const FILES_BOUND: &str = "`sftp` waits for four or five answers for each file, one after the other. Each question and answer passes five processes, \
+     of which ours are `hop proxy` and the SSH server; ssh, sftp and the Hub's proxy, one thread of JavaScript, are the same for \
+     both ways. The Jupyter server's Python, which the connection has left, is no longer among them on our side.";
 
 pub(super) fn measurements() -> Vec<Measurement> {
     let measurement =
