@@ -171,7 +171,7 @@ complete -c hop -n "__fish_hop_using_subcommand exec" -s t -l tty -d 'Give the c
 complete -c hop -n "__fish_hop_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand ssh" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand forward" -s L -d 'Listen here, connect from there: [ADDRESS:]PORT:HOST:PORT, or paths of sockets' -r
-complete -c hop -n "__fish_hop_using_subcommand forward" -s R -d 'Listen there, connect from here' -r
+complete -c hop -n "__fish_hop_using_subcommand forward" -s R -d 'Listen there, connect from here; without a destination ([ADDRESS:]PORT) as a SOCKS proxy' -r
 complete -c hop -n "__fish_hop_using_subcommand forward" -s D -d 'Listen here as a SOCKS proxy: [ADDRESS:]PORT' -r
 complete -c hop -n "__fish_hop_using_subcommand forward" -l background -d 'Leave them open'
 complete -c hop -n "__fish_hop_using_subcommand forward" -l cancel -d 'Close them'

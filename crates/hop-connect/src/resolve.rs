@@ -42,6 +42,8 @@ pub struct Resolved {
     pub route: Route,
     /// The key files, as the configuration has them.
     pub identity_files: Vec<String>,
+    /// Certificates of keys, likewise; those beside a key file are not named.
+    pub certificate_files: Vec<String>,
     /// Whether the connection forwards the agent (other than `no`).
     pub forward_agent: bool,
     /// Whether it forwards X11.
@@ -224,6 +226,7 @@ fn parse(output: &str) -> Result<Resolved, &'static str> {
         port: first("port").and_then(|port| port.parse().ok()).ok_or("a port")?,
         route,
         identity_files: values("identityfile").collect(),
+        certificate_files: values("certificatefile").collect(),
         forward_agent: is_set("forwardagent"),
         forward_x11: is_set("forwardx11"),
         send_env: values("sendenv").collect(),

@@ -45,7 +45,7 @@ pub enum Exposed {
 /// by its place. A link is judged by what it leads to.
 pub fn check_unexposed(path: &Path, user: u32) -> Result<(), Exposed> {
     let unseen = |source| Exposed::Unseen { path: path.to_owned(), source };
-    let place = match std::fs::metadata(path) {
+    match std::fs::metadata(path) {
         Ok(found) => {
             let mode = found.mode() & 0o7777;
             if mode & 0o077 != 0 {
@@ -54,10 +54,20 @@ pub fn check_unexposed(path: &Path, user: u32) -> Result<(), Exposed> {
             if found.uid() != user {
                 return Err(Exposed::Foreign { path: path.to_owned(), owner: found.uid() });
             }
-            path.canonicalize().map_err(unseen)?
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path).map_err(unseen)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(unseen(error)),
+    }
+    check_unpublished(path)
+}
+
+/// Refuses a file in a git work tree: a certificate names its person and where it opens doors, and may be read otherwise. A
+/// link is judged by what it leads to.
+pub fn check_unpublished(path: &Path) -> Result<(), Exposed> {
+    let unseen = |source| Exposed::Unseen { path: path.to_owned(), source };
+    let place = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path).map_err(unseen)?,
+        other => other.map_err(unseen)?,
     };
     // A work tree has a folder .git, or a file of that name when it is a linked one.
     match place.ancestors().skip(1).find(|folder| folder.join(".git").symlink_metadata().is_ok()) {
@@ -82,6 +92,7 @@ mod tests {
         for (mode, good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(check_unexposed(&path, user).is_ok(), good, "{mode:o}");
+            assert!(check_unpublished(&path).is_ok(), "{mode:o}");
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(check_unexposed(&path, user + 1), Err(Exposed::Foreign { .. })));
@@ -92,6 +103,7 @@ mod tests {
             check_unexposed(&folder.path().join("new"), user),
             Err(Exposed::GitWorkTree { .. })
         ));
+        assert!(matches!(check_unpublished(&path), Err(Exposed::GitWorkTree { .. })));
         let elsewhere = tempfile::tempdir().unwrap();
         let link = elsewhere.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();

@@ -12,7 +12,7 @@ mod service;
 mod totp;
 mod vault;
 
-pub use exposure::{Exposed, check_unexposed};
+pub use exposure::{Exposed, check_unexposed, check_unpublished};
 pub use file::{Cost, EncryptedFile, FileError, FileKey, OpenFile};
 pub use hop_model::Secret;
 pub use kernel::KeptKeys;

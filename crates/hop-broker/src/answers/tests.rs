@@ -63,6 +63,7 @@ fn a_jump_hosts_words_are_not_the_hosts() {
         port: 22,
         route: Route::Direct,
         identity_files: vec![],
+        certificate_files: vec![],
         forward_agent: false,
         forward_x11: false,
         send_env: vec![],

@@ -16,7 +16,7 @@ impl Broker {
             Input::Said { place, request } => self.request(place, request),
             Input::NoDesktop { alias, generation } => self.no_desktop(&alias, generation),
             Input::Left { place } => self.left(place),
-            Input::Resolved { alias, result } => self.resolved(&alias, result),
+            Input::Resolved { alias, result } => self.resolved(&alias, result.map(|meaning| *meaning)),
             Input::Runs { alias, generation, pid } => {
                 if let Some(held) = self.current(&alias, generation) {
                     held.attempt.master = pid;

@@ -49,14 +49,14 @@ async fn meaning(
     mut ssh: Ssh,
     alias: &Alias,
     given: &Given,
-) -> Result<Meaning, NotKnown> {
+) -> Result<Box<Meaning>, NotKnown> {
     if let Some(program) = files.read(&[alias.as_str()])?.program {
         ssh.program = program.into();
     }
     let resolved = resolve(&ssh, alias, given).await?;
     // The address is what an administrator knows a cluster by.
     let settings = files.read(&[alias.as_str(), &resolved.host_name])?;
-    Ok(Meaning { resolved, settings })
+    Ok(Box::new(Meaning { resolved, settings }))
 }
 
 /// Runs a login from its preparation to the end of its master.

@@ -115,7 +115,7 @@ enum Input {
     Arrived { place: PlaceId, events: mpsc::Sender<Event>, pid: u32 },
     Said { place: PlaceId, request: Request },
     Left { place: PlaceId },
-    Resolved { alias: Alias, result: Result<Meaning, NotKnown> },
+    Resolved { alias: Alias, result: Result<Box<Meaning>, NotKnown> },
     Runs { alias: Alias, generation: u64, pid: Option<u32> },
     Asked { alias: Alias, generation: u64, text: String, reply: Answer },
     Judged { alias: Alias, generation: u64, candidate: Box<Candidate>, verdict: Verdict },

@@ -54,27 +54,38 @@ impl Preparation {
         book.is_ok_and(|book| book.of(alias).is_some_and(HostAnswers::answers_something))
     }
 
-    /// Keys that others can read, or that are about to be published, are no keys any more.
+    /// Keys that others can read, and keys and certificates that are about to be published, are none any more.
     fn check_keys(&self, alias: &Alias) -> Result<(), Failure> {
         let user = rustix::process::geteuid().as_raw();
-        for named in &self.resolved.identity_files {
-            let path = match named.strip_prefix("~/") {
-                Some(rest) => self.folders.home.join(rest),
-                None => PathBuf::from(named),
-            };
-            // One that is not there, or that ssh cannot read either, is not used.
-            let is_there = path.is_file();
-            if let Err(exposed) = hop_secrets::check_unexposed(&path, user)
-                && is_there
-                && !matches!(exposed, Exposed::Foreign { .. })
-            {
-                let text = exposed.to_string();
-                let (reason, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-                return Err(Failure {
-                    kind: FailureKind::Config,
-                    reason: format!("not logging in to {alias} with an exposed key: {reason}"),
-                    hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
-                });
+        let path = |named: &String| match named.strip_prefix("~/") {
+            Some(rest) => self.folders.home.join(rest),
+            None => PathBuf::from(named),
+        };
+        let refuse = |what: &str, exposed: Exposed| {
+            let text = exposed.to_string();
+            let (reason, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+            Err(Failure {
+                kind: FailureKind::Config,
+                reason: format!("not logging in to {alias} with an exposed {what}: {reason}"),
+                hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
+            })
+        };
+        let keys: Vec<PathBuf> = self.resolved.identity_files.iter().map(path).collect();
+        // One that is not there, or that ssh cannot read either, is not used.
+        for key in keys.iter().filter(|path| path.is_file()) {
+            match hop_secrets::check_unexposed(key, user) {
+                Ok(()) | Err(Exposed::Foreign { .. }) => {}
+                Err(exposed) => return refuse("key", exposed),
+            }
+        }
+        let beside = keys.into_iter().map(|mut key| {
+            key.as_mut_os_string().push("-cert.pub");
+            key
+        });
+        let named = self.resolved.certificate_files.iter().map(path);
+        for certificate in beside.chain(named).filter(|path| path.is_file()) {
+            if let Err(exposed) = hop_secrets::check_unpublished(&certificate) {
+                return refuse("certificate", exposed);
             }
         }
         Ok(())

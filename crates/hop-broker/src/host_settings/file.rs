@@ -65,6 +65,8 @@ pub(super) struct Section {
     /// Seconds.
     pub(super) script_timeout: Option<u32>,
     pub(super) when_ready: Option<bool>,
+    /// Seconds.
+    pub(super) wait: Option<u32>,
     pub(super) page: Option<bool>,
     pub(super) kerberos: Option<Principal>,
     pub(super) multiplex: Option<Allowed>,

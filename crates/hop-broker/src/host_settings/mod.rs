@@ -35,6 +35,8 @@ pub struct HostSettings {
     pub script_limit: Duration,
     /// A person presses Enter before the host is connected to.
     pub when_ready: bool,
+    /// How long an ssh waits for a login that is in progress, when it is not the usual time.
+    pub wait: Option<Duration>,
     /// A question that nobody is there to see opens the page on the desktop.
     pub page: bool,
     /// The Kerberos principal whose ticket the host takes.
@@ -52,6 +54,7 @@ impl Default for HostSettings {
             authentication_script: None,
             script_limit: SCRIPT_LIMIT,
             when_ready: false,
+            wait: None,
             page: false,
             kerberos: None,
             multiplex: Ok(()),
@@ -105,6 +108,9 @@ impl HostSettings {
         }
         if let Some(when_ready) = section.when_ready {
             self.when_ready = when_ready;
+        }
+        if let Some(wait) = section.wait {
+            self.wait = Some(Duration::from_secs(wait.into()));
         }
         if let Some(page) = section.page {
             self.page = page;

@@ -23,13 +23,14 @@ fn files(person: &str, machine: &str) -> Files {
 #[test]
 fn the_hosts_own_section_counts_more_than_the_default_and_the_persons_more_than_the_machines() {
     let found = files(
-        "[default]\nwhen_ready = true\n[host.saga]\nprogram = \"gsissh\"\nwhen_ready = false\nscript_timeout = 30\n",
+        "[default]\nwhen_ready = true\n[host.saga]\nprogram = \"gsissh\"\nwhen_ready = false\nscript_timeout = 30\nwait = 5\n",
         "[default]\nprogram = \"/opt/ssh\"\n[host.\"saga.example.org\"]\nauthentication_script = \"/opt/fetch\"\n",
     );
     let saga = found.files.read(&["saga", "saga.example.org"]).unwrap();
     assert_eq!(saga.program.as_deref(), Some("gsissh"));
     assert_eq!(saga.authentication_script.as_deref(), Some(Path::new("/opt/fetch")));
     assert_eq!((saga.script_limit.as_secs(), saga.when_ready), (30, false));
+    assert_eq!(saga.wait, Some(Duration::from_secs(5)));
     let other = found.files.read(&["other"]).unwrap();
     assert_eq!((other.program.as_deref(), other.when_ready), (Some("/opt/ssh"), true));
     assert_eq!(other.authentication_script, None);

@@ -142,10 +142,14 @@ impl Forward {
         let least = u16::from(direction != Direction::Remote);
         let words: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (listen, connect) = match (direction, words.as_slice()) {
-            // ssh -R without a destination is a proxy at the host; the protocol has no word for that.
             (Direction::Dynamic, [port]) => (tcp("", port, 1)?, None),
             (Direction::Dynamic, [host, port]) => (bind(host, port, 1)?, None),
             (Direction::Dynamic, _) => return Err(failed("a proxy is [address:]port")),
+            // Without a destination, it is a SOCKS proxy at the host.
+            (Direction::Remote, [port]) => (tcp("", port, 0)?, None),
+            (Direction::Remote, [host, port]) if !is_path(host) && !is_path(port) => {
+                (bind(host, port, 0)?, None)
+            }
             (_, [from, to]) if is_path(from) && is_path(to) => (unix(from), Some(unix(to))),
             (_, [port, to]) if is_path(to) => (tcp("", port, least)?, Some(unix(to))),
             (_, [host, port, to]) if is_path(to) => (bind(host, port, least)?, Some(unix(to))),
@@ -192,6 +196,8 @@ mod tests {
             (Local, "/tmp/a:host:80", "-L /tmp/a:host:80"),
             (Remote, "0:localhost:80", "-R 0:localhost:80"),
             (Remote, "/tmp/a:localhost:80", "-R /tmp/a:localhost:80"),
+            (Remote, "1080", "-R 1080"),
+            (Remote, "[::1]:0", "-R [::1]:0"),
             (Dynamic, "1080", "-D 1080"),
             (Dynamic, "localhost:1080", "-D localhost:1080"),
         ] {
@@ -206,7 +212,8 @@ mod tests {
             (Local, "70000:localhost:80"),
             (Local, "[::1:8080:localhost:80"),
             (Local, "a:b:c:d:e"),
-            (Remote, "8080"),
+            (Remote, "/tmp/x"),
+            (Remote, "localhost:x"),
             (Dynamic, "/tmp/x"),
             (Dynamic, "a:b:1"),
         ] {

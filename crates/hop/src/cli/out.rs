@@ -118,7 +118,7 @@ pub(crate) struct Forward {
     /// Listen here, connect from there: [ADDRESS:]PORT:HOST:PORT, or paths of sockets
     #[arg(short = 'L', value_name = "FORWARD", value_parser = local)]
     pub(crate) local: Vec<mux::Forward>,
-    /// Listen there, connect from here
+    /// Listen there, connect from here; without a destination ([ADDRESS:]PORT) as a SOCKS proxy
     #[arg(short = 'R', value_name = "FORWARD", value_parser = remote)]
     pub(crate) remote: Vec<mux::Forward>,
     /// Listen here as a SOCKS proxy: [ADDRESS:]PORT

@@ -9,6 +9,7 @@ mod machine;
 mod passengers;
 mod port;
 mod prompts;
+mod request_set;
 mod scripts;
 mod secrets;
 mod settings;

@@ -18,7 +18,7 @@ use hop_connect::ssh_words::SshWords;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long an ssh waits for a login, unless somebody types.
+/// How long an ssh waits for a login, unless somebody types or the person's settings say otherwise.
 const WAIT: Duration = Duration::from_secs(60);
 /// VS Code gives up at 15 s.
 const WAIT_OF_VS_CODE: Duration = Duration::from_secs(12);
@@ -105,7 +105,6 @@ enum Waiting {
 }
 
 fn wait(place: &mut Place, arguments: &out::Ensure) -> Option<Waiting> {
-    let whole = if is_vs_code() { WAIT_OF_VS_CODE } else { WAIT };
     // A connection that is up is told of at once; nothing is said then.
     let mut limit = Duration::from_millis(300);
     let mut is_told = false;
@@ -135,11 +134,18 @@ fn wait(place: &mut Place, arguments: &out::Ensure) -> Option<Waiting> {
             },
             Waited::TooLong if !is_told => {
                 output::note(&format!("hop: logging in to {}…", arguments.id));
-                (is_told, limit) = (true, whole);
+                (is_told, limit) = (true, patience(arguments));
             }
             Waited::TooLong => return Some(Waiting::Over(Verdict::Rides)),
         }
     }
+}
+
+/// How long this ssh waits. What a person has decided is read only now: where a connection is up, nothing waits for a disk.
+fn patience(arguments: &out::Ensure) -> Duration {
+    let settings = super::daemon::host_settings().read(&[arguments.id.as_str(), &arguments.addr]);
+    let usual = settings.ok().and_then(|settings| settings.wait).unwrap_or(WAIT);
+    if is_vs_code() { usual.min(WAIT_OF_VS_CODE) } else { usual }
 }
 
 fn is_vs_code() -> bool {

@@ -30,13 +30,13 @@ fn open_as_long_as_the_command() {
         let said = run(
             &machine,
             &format!(
-                "set -m; rm -f said; hop forward plain -L 4001:127.0.0.1:2203 -D 4002 -R 4003:127.0.0.1:2203 > said 2>&1 & says Ctrl-C && \
-                 greets 4001 && greets 4003 && proxied 4002 && \
-                 hop status plain && kill -{signal} $! && closed 4001 && closed 4002 && closed 4003 && hop forward plain --json && cat said"
+                "set -m; rm -f said; hop forward plain -L 4001:127.0.0.1:2203 -D 4002 -R 4003:127.0.0.1:2203 -R 4004 > said 2>&1 & says Ctrl-C && \
+                 greets 4001 && greets 4003 && proxied 4002 && proxied 4004 && \
+                 hop status plain && kill -{signal} $! && closed 4001 && closed 4002 && closed 4003 && closed 4004 && hop forward plain --json && cat said"
             ),
         );
         assert!(
-            said.contains("    forwards: -L 4001:127.0.0.1:2203, -R 4003:127.0.0.1:2203, -D 4002"),
+            said.contains("    forwards: -L 4001:127.0.0.1:2203, -R 4003:127.0.0.1:2203, -R 4004, -D 4002"),
             "{said}"
         );
         assert!(said.contains("{\"schema_version\":1,\"forwards\":[]}"), "{said}");

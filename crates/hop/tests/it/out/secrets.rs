@@ -191,6 +191,16 @@ fn a_key_that_is_about_to_be_published_is_not_used() {
     let refused = machine.hop(&["login", "plain"]).status(78).stderr();
     assert!(refused.contains("/root/.ssh/id_ed25519 lies in the git work tree /root/.ssh"), "{refused}");
     assert!(refused.contains("hint: move it elsewhere"), "{refused}");
+    std::fs::remove_dir(machine.home(".ssh/.git")).unwrap();
+    // So for a certificate that the configuration names.
+    std::fs::create_dir_all(machine.home("paper/.git")).unwrap();
+    std::fs::write(machine.home("paper/id-cert.pub"), "").unwrap();
+    let config = std::fs::read_to_string(machine.home(".ssh/config")).unwrap();
+    let named = format!("{config}Host single\n    CertificateFile ~/paper/id-cert.pub\n");
+    std::fs::write(machine.home(".ssh/config"), named).unwrap();
+    let refused = machine.hop(&["login", "single"]).status(78).stderr();
+    let wanted = "with an exposed certificate: /root/paper/id-cert.pub lies in the git work tree /root/paper";
+    assert!(refused.contains(wanted), "{refused}");
 }
 
 #[test]
