@@ -453,7 +453,7 @@ mod tests {
     fn what_is_to_be_closed_after_it() {
         let line = "-NL 8080:a:80 -R0:b:1 -oDynamicForward=1080 -L nonsense -R 1080 cluster";
         let forwards: Vec<_> = passenger(line).forwards().iter().map(Forward::to_string).collect();
-        assert_eq!(forwards, ["-L 8080:a:80", "-R 0:b:1", "-D 1080"]);
+        assert_eq!(forwards, ["-L 8080:a:80", "-R 0:b:1", "-R 1080", "-D 1080"]);
         let words = ["-o", "LocalForward 8080 a:80", "cluster"].map(str::to_owned);
         let mut spaced = passenger("cluster");
         spaced.words = SshWords::parse(&words).unwrap();
