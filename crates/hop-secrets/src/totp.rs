@@ -124,6 +124,18 @@ impl Totp {
         Code { digits: Secret::new(self.inner.generate(now).to_string()), step: now / length, left }
     }
 
+    /// How many steps of time away from `now` a code belongs that somebody typed, alone or at the end of a line; the nearest
+    /// one. `None` when it is none of this seed's within `farthest` steps.
+    pub fn steps_away(&self, typed: &str, now: Duration, farthest: u32) -> Option<i64> {
+        let typed: Zeroizing<String> = Zeroizing::new(typed.chars().filter(|c| !c.is_whitespace()).collect());
+        let nearest_first = (0..=i64::from(farthest)).flat_map(|steps| [steps, -steps]);
+        nearest_first.into_iter().find(|steps| {
+            let away = Duration::from_secs(self.inner.step().saturating_mul(steps.unsigned_abs()));
+            let at = if *steps < 0 { now.checked_sub(away) } else { now.checked_add(away) };
+            at.is_some_and(|at| typed.ends_with(self.code(at).digits.expose()))
+        })
+    }
+
     /// The code at a time if its step is later than the one used last; else how long to wait for the next.
     pub fn unused_code(&self, now: Duration, used: Option<u64>) -> Result<Code, Duration> {
         let code = self.code(now);
@@ -205,11 +217,34 @@ mod tests {
         assert_eq!(format!("{totp:?} {first:?}"), "Totp(…) Code { digits: Secret(…), step: 2, left: 25s }");
     }
 
+    #[test]
+    fn a_code_tells_the_clock_that_it_was_made_by() {
+        let totp = Totp::parse("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").unwrap();
+        let now = Duration::from_secs(1_111_111_109);
+        let made = |seconds: u64| totp.code(Duration::from_secs(seconds)).digits.expose().to_owned();
+        for (typed, steps) in [
+            (made(1_111_111_109), Some(0)),
+            (made(1_111_111_109 - 30), Some(-1)),
+            (made(1_111_111_109 + 300), Some(10)),
+            (made(1_111_111_109 - 301), Some(-10)),
+            (made(1_111_111_109 + 3000), None),
+            (format!("pass word{}", made(1_111_111_109 + 60)), Some(2)),
+            ("08 18 05".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(totp.steps_away(&typed, now, 40), steps, "{typed}");
+        }
+        let spaced = made(1_111_111_109).chars().flat_map(|c| [c, ' ']).collect::<String>();
+        assert_eq!(totp.steps_away(&spaced, now, 40), Some(0));
+        assert_eq!(totp.steps_away("1", Duration::ZERO, 40), None);
+    }
+
     proptest! {
         #[test]
         fn no_text_and_no_time_makes_it_panic(text in "(otpauth://totp/)?[ -~]{0,80}", now in any::<u64>()) {
             if let Ok(totp) = Totp::parse(&text) {
                 totp.code(Duration::from_secs(now));
+                let _ = totp.steps_away(&text, Duration::from_secs(now), 3);
             }
         }
 

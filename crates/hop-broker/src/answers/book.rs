@@ -42,6 +42,8 @@ pub struct Entrusted {
     pub fingerprint: Option<String>,
     /// Of a seed: how long a code counts, in seconds.
     pub period: Option<u64>,
+    /// Of a seed: how many seconds the clock that made a person's code was ahead of this machine's.
+    pub clock_ahead: i64,
 }
 
 impl Default for Book {
@@ -84,6 +86,20 @@ impl Book {
         if let Some(Entrusted { fingerprint: Some(fingerprint), period: Some(period), .. }) = entrusted {
             self.use_step(&fingerprint, since_1970.checked_div(period).unwrap_or_default());
         }
+    }
+
+    /// A person's code told how far this machine's clock is off; the time by the clock that made it.
+    pub fn clock_was_compared(&mut self, alias: &Alias, seconds_ahead: i64, since_1970: u64) {
+        if let Some(entrusted) = self.of_mut(alias).secrets.get_mut(&Kind::Totp) {
+            entrusted.clock_ahead = seconds_ahead;
+        }
+        self.person_used(alias, since_1970.saturating_add_signed(seconds_ahead));
+    }
+
+    /// How many seconds the clock of a host's codes is ahead of this machine's.
+    #[must_use]
+    pub fn clock_ahead(&self, alias: &Alias) -> i64 {
+        self.of(alias).and_then(|host| host.secrets.get(&Kind::Totp)).map_or(0, |seed| seed.clock_ahead)
     }
 
     /// Remembers a question that a person answered in a login that succeeded; whether it is new.

@@ -93,7 +93,7 @@ impl Broker {
         }
     }
 
-    fn safe(&self, alias: &Alias) -> Safe {
+    pub(super) fn safe(&self, alias: &Alias) -> Safe {
         let given = self.held.get(alias).map(|held| held.environment.as_slice()).unwrap_or_default();
         let bus = given.iter().find(|(name, _)| name == "DBUS_SESSION_BUS_ADDRESS");
         Safe { bus: bus.map(|(_, bus)| bus.clone()), file: self.settings.folders.secrets.clone() }
@@ -114,13 +114,6 @@ impl Broker {
                 }
             }
         }));
-    }
-
-    /// A person typed a code.
-    pub(super) fn code_was_typed(&mut self, alias: &Alias) {
-        let (answers, alias) = (Answers::within(&self.settings.folders.state), alias.clone());
-        let at = now().as_secs();
-        self.tasks.spawn(recording(answers, move |book| book.person_used(&alias, at)));
     }
 
     /// A login failed after something was answered: it is not used again until a person says so.
@@ -147,7 +140,10 @@ impl Broker {
 }
 
 /// Changes the record; who cannot write it answers nothing, so that a failure is told and no more.
-async fn recording(answers: Answers, change: impl FnOnce(&mut crate::answers::Book) + Send + 'static) {
+pub(super) async fn recording(
+    answers: Answers,
+    change: impl FnOnce(&mut crate::answers::Book) + Send + 'static,
+) {
     let changed = tokio::task::spawn_blocking(move || answers.change(change)).await;
     if let Ok(Err(error)) = changed {
         tracing::warn!(%error, "the record of what may be answered was not written");
@@ -214,9 +210,12 @@ impl Candidate {
         let fingerprint = totp.fingerprint();
         loop {
             let (answers, totp, fingerprint) = (self.answers.clone(), totp.clone(), fingerprint.clone());
+            let alias = errand.alias.clone();
             let taking = tokio::task::spawn_blocking(move || {
                 answers.change(|book| {
-                    let code = totp.unused_code(now(), book.used(&fingerprint))?;
+                    let ahead = book.clock_ahead(&alias);
+                    let by_their_clock = Duration::from_secs(now().as_secs().saturating_add_signed(ahead));
+                    let code = totp.unused_code(by_their_clock, book.used(&fingerprint))?;
                     if code.left < TOO_LATE {
                         return Err(code.left);
                     }
@@ -237,6 +236,6 @@ impl Candidate {
     }
 }
 
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -106,7 +106,7 @@ impl Broker {
             held.attempt.asked = Some(SystemTime::now().duration_since(asking.since).unwrap_or_default());
         }
         if open.class == Class::Code || open.class == Class::PasswordAndCode {
-            self.code_was_typed(&open.alias);
+            self.code_was_typed(&open.alias, &text);
         }
         self.reply(asking.reply, Some(text));
         self.take_down(prompt, Some(place));

@@ -27,6 +27,7 @@ mod run;
 mod safe;
 mod serve;
 mod telling;
+mod typed_code;
 mod wanting;
 
 use crate::ferry::StateDirectory;

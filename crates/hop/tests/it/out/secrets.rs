@@ -135,6 +135,35 @@ fn codes_from_gnome_keyring() {
 }
 
 #[test]
+fn a_persons_code_shows_how_far_the_clock_is_off() {
+    let machine = machine();
+    // The site's clock is five minutes ahead of this machine's.
+    let ahead = machine.path().join("ahead-seed");
+    let text = format!("{TOTP_SECRET}\n\" TIME_SKEW 10\n\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n");
+    std::fs::write(&ahead, text).unwrap();
+    std::fs::set_permissions(&ahead, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    let module =
+        format!("pam_google_authenticator.so secret={} user=root allowed_perm=0400", ahead.display());
+    machine.pam(2211, "ahead", &format!("auth required {module}"));
+    let passphrase = machine.path().join("passphrase");
+    let store = format!(
+        "echo {TOTP_SECRET} | HOP_PASSPHRASE_FILE={} hop secret set ahead totp --stdin --site-allows-it",
+        passphrase.display()
+    );
+    let _ = machine.shell(&store).success();
+    machine.expect(&format!(
+        "spawn hop login ahead\nwants {{Verification code:}}\n\
+         send \"[exec oathtool --totp -b --now {{now + 5 minutes}} {TOTP_SECRET}]\\r\"\n\
+         wants {{clock of this machine is 5 min 0 s behind*ahead is up}}\nends 0\n"
+    ));
+    let _ = machine.hop(&["logout", "ahead"]).success();
+    let _ = machine.shell("hop login ahead").limit(NEXT_CODE).success();
+    let _ = machine.hop(&["exec", "ahead", "--", "true"]).success();
+    assert_eq!(machine.accepted(2211), 2, "{}", machine.log_text(2211));
+    assert!(!machine.log_text(2211).contains("Failed keyboard"), "{}", machine.log_text(2211));
+}
+
+#[test]
 fn a_password_and_a_code_in_one_line() {
     let machine = machine();
     let check = machine.program("check", "#!/bin/sh\n[ \"$(tr -d '\\0')\" = 'hunter 2' ]\n");
