@@ -6,15 +6,18 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use hop_ssh::Lender;
+use hop_ssh::driver::ChannelWriter;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
-use crate::readiness::register;
+use crate::readiness::register_shared;
 
 /// A pipe that has moved this much is worth a larger one.
 const GROW_AFTER: usize = 256 * 1024;
@@ -32,8 +35,9 @@ const LARGEST_PIPE_PACKET: usize = 4096;
 /// A nonblocking descriptor registered with the runtime of the current thread.
 #[derive(Debug)]
 pub struct Descriptor {
-    inner: AsyncFd<OwnedFd>,
+    inner: AsyncFd<Arc<OwnedFd>>,
     kind: Kind,
+    lender: Lender,
 }
 
 #[derive(Debug)]
@@ -56,7 +60,13 @@ impl Descriptor {
 
     fn new(descriptor: OwnedFd, kind: Kind) -> io::Result<Self> {
         fcntl_setfl(&descriptor, fcntl_getfl(&descriptor)? | OFlags::NONBLOCK)?;
-        Ok(Self { inner: register(descriptor, Interest::READABLE | Interest::WRITABLE)?, kind })
+        let descriptor = Arc::new(descriptor);
+        let lender = Lender::new(Arc::clone(&descriptor));
+        Ok(Self {
+            inner: register_shared(descriptor, Interest::READABLE | Interest::WRITABLE)?,
+            kind,
+            lender,
+        })
     }
 
     /// Reads some bytes; 0 is the end of the stream.
@@ -99,6 +109,18 @@ impl Descriptor {
             Err(Errno::IO) if matches!(self.kind, Kind::PtyMaster) => Ok(0),
             other => Ok(other?),
         }
+    }
+
+    /// Waits until nothing of it is [lent](Self::poll_lend) any more.
+    pub(crate) fn poll_over(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.lender.poll_over(context)
+    }
+
+    /// Has the peer sent what lies in a busy pipe, without reading it, as far as that can be done now: how many bytes.
+    pub(crate) fn poll_lend(&self, context: &mut Context<'_>, sink: &mut ChannelWriter) -> Poll<usize> {
+        // Where little has been moved, asking each time would cost more than it saves.
+        let is_busy = matches!(&self.kind, Kind::Pipe(total) if total.load(Ordering::Relaxed) > GROW_AFTER);
+        if is_busy { sink.poll_lend(context, &self.lender) } else { Poll::Ready(0) }
     }
 
     /// Whether a read of so many bytes says that no more is there (epoll(7), "Edge-triggered"): then another one, which

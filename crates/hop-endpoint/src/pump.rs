@@ -7,9 +7,10 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use hop_ssh::driver::ChannelWriter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::descriptor::GROWN_OUTPUT;
+use crate::descriptor::{Descriptor, GROWN_OUTPUT};
 use crate::limits::Activity;
 
 /// One read by default: two of the largest packets, or a whole small pipe. What a sink does not take of it is kept.
@@ -62,13 +63,44 @@ impl Pump {
         W: AsyncWrite + Unpin,
     {
         std::future::poll_fn(|context| {
-            let mut scratch = SCRATCH.take();
-            scratch.resize(READ_FOR_PEER.max(READ), 0);
-            let polled = self.poll(context, Pin::new(source), Pin::new(sink), activity, &mut scratch);
-            SCRATCH.set(scratch);
-            polled
+            self.poll_with_scratch(context, Pin::new(source), Pin::new(sink), activity)
         })
         .await
+    }
+
+    /// The same from a program's pipe to the peer. What lies there leaves without being read where the connection can do
+    /// that, else it is copied. Cancel-safe like [`run`](Self::run).
+    pub(crate) async fn run_lending(
+        &mut self,
+        source: &mut Descriptor,
+        sink: &mut ChannelWriter,
+        activity: &Activity,
+    ) -> Stopped {
+        std::future::poll_fn(|context| {
+            loop {
+                ready!(source.poll_over(context));
+                if !self.rest.is_empty() || ready!(source.poll_lend(context, sink)) == 0 {
+                    break;
+                }
+                activity.touch();
+            }
+            self.poll_with_scratch(context, Pin::new(source), Pin::new(sink), activity)
+        })
+        .await
+    }
+
+    fn poll_with_scratch<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: Pin<&mut R>,
+        sink: Pin<&mut W>,
+        activity: &Activity,
+    ) -> Poll<Stopped> {
+        let mut scratch = SCRATCH.take();
+        scratch.resize(READ_FOR_PEER.max(READ), 0);
+        let polled = self.poll(context, source, sink, activity, &mut scratch);
+        SCRATCH.set(scratch);
+        polled
     }
 
     fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(

@@ -3,7 +3,10 @@
 //! Must stay true: an idle leg owns no buffer. Buffers come from a small per-thread pool and go back
 //! as soon as they are empty, so that a thousand idle connections cost no more than one busy one.
 
+use crate::lent::Loan;
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 
 /// The size of a pooled buffer in bytes: what one read from a socket may bring, and what the sender
@@ -107,24 +110,73 @@ impl InBuf {
     }
 }
 
-/// Bytes to be sent, already sealed.
+/// Bytes to be sent, already sealed; on a bare leg there may be some between them that lie in a pipe.
 #[derive(Default)]
 pub struct OutBuf {
     bytes: Vec<u8>,
     start: usize,
+    lent: VecDeque<Lent>,
+}
+
+/// What is lent and where it belongs: before the byte at this index.
+struct Lent {
+    at: usize,
+    loan: Loan,
 }
 
 impl OutBuf {
-    /// What is to be written next.
+    /// What is to be written next: all of it, or what comes before bytes that are lent.
     pub fn pending(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.bytes.get(self.start..self.end()).unwrap_or_default()
+    }
+
+    fn end(&self) -> usize {
+        self.lent.front().map_or(self.bytes.len(), |lent| lent.at)
     }
 
     /// Says that `count` bytes of [`pending`](Self::pending) were written.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.bytes.len());
-        if self.start == self.bytes.len() {
+        self.start = (self.start + count).min(self.end());
+        self.release_if_empty();
+    }
+
+    /// Appends bytes that lie in a pipe.
+    pub(crate) fn lend(&mut self, loan: Loan) {
+        self.lent.push_back(Lent { at: self.bytes.len(), loan });
+    }
+
+    /// What is lent and to be moved next, if that comes before all else.
+    pub(crate) fn next_lent(&mut self) -> Option<&mut Loan> {
+        self.lent.front_mut().filter(|lent| lent.at == self.start).map(|lent| &mut lent.loan)
+    }
+
+    /// Lets go of a loan that is over.
+    pub(crate) fn finish_lent(&mut self) {
+        self.lent.pop_front_if(|lent| lent.loan.left() == 0);
+        self.release_if_empty();
+    }
+
+    /// Reads all that is lent, for whoever can only write bytes.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        if self.lent.is_empty() {
+            return Ok(());
+        }
+        let mut whole = Vec::with_capacity(self.len());
+        let mut from = self.start;
+        for Lent { at, loan } in std::mem::take(&mut self.lent) {
+            whole.extend_from_slice(self.bytes.get(from..at).unwrap_or_default());
+            from = at;
+            loan.read_to(&mut whole)?;
+        }
+        whole.extend_from_slice(self.bytes.get(from..).unwrap_or_default());
+        (self.bytes, self.start) = (whole, 0);
+        Ok(())
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.start == self.bytes.len() && self.lent.is_empty() {
             self.start = 0;
+            self.lent = VecDeque::new();
             let mut buffer = std::mem::take(&mut self.bytes);
             buffer.clear();
             OUTPUTS.with_borrow_mut(|pool| keep(pool, buffer));
@@ -133,7 +185,7 @@ impl OutBuf {
 
     /// How many bytes wait to be written.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start + self.lent.iter().map(|lent| lent.loan.left()).sum::<usize>()
     }
 
     /// Whether nothing waits to be written.
@@ -147,7 +199,8 @@ impl OutBuf {
             self.bytes = OUTPUTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(POOLED));
         }
         // Where the stream takes pieces, what is left is moved only for want of room, and then seldom.
-        if self.start >= POOLED / 2 && self.bytes.capacity() - self.bytes.len() < ROOM {
+        if self.lent.is_empty() && self.start >= POOLED / 2 && self.bytes.capacity() - self.bytes.len() < ROOM
+        {
             self.bytes.drain(..self.start);
             self.start = 0;
         }

@@ -17,6 +17,7 @@ pub mod export;
 pub mod fuzzing;
 mod kex;
 mod leg;
+mod lent;
 pub mod message;
 mod packet;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use crypto::warm_up;
 pub use error::{Error, Malformed};
 pub use kex::VerifiedHostKey;
 pub use leg::Leg;
+pub use lent::Lender;
 pub use transport::{Payload, PeerExtensions, Transport};

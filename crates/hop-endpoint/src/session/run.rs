@@ -84,8 +84,8 @@ impl Running<'_> {
                         return Outcome::ClosedByClient;
                     }
                 },
-                _ = output.run(&mut stdout, &mut to_client, activity), if output_open => output_open = false,
-                _ = errors.run(&mut stderr, &mut errors_to_client, activity), if errors_open => {
+                _ = output.run_lending(&mut stdout, &mut to_client, activity), if output_open => output_open = false,
+                _ = errors.run_lending(&mut stderr, &mut errors_to_client, activity), if errors_open => {
                     errors_open = false;
                 }
                 stopped = feed => {

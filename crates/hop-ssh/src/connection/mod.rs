@@ -9,6 +9,7 @@
 mod channel;
 mod inbound;
 mod kinds;
+mod lend;
 mod outbound;
 mod push;
 mod replies;
@@ -125,6 +126,8 @@ pub(crate) struct Engine {
     push: Option<Push>,
     ended: Option<Arc<Error>>,
     wakers: EngineWakers,
+    /// Whether the stream takes bytes from a pipe.
+    splices: bool,
 }
 
 /// Global requests in both directions.
@@ -166,6 +169,7 @@ impl Engine {
             push: limits.push.map(Push::new),
             ended: None,
             wakers: EngineWakers::default(),
+            splices: false,
         }
     }
 

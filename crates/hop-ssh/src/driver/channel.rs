@@ -2,6 +2,7 @@
 
 use super::connection::Shared;
 use super::wire::now;
+use crate::Lender;
 use crate::connection::{ChannelRequest, Read, Stream, Ticket, Written};
 use std::io;
 use std::pin::Pin;
@@ -106,6 +107,16 @@ impl AsyncRead for ChannelReader {
 pub struct ChannelWriter {
     held: Arc<Held>,
     stream: Stream,
+}
+
+impl ChannelWriter {
+    /// Writes what lies in a pipe without reading it, as far as that can be done now and is worth it: how many bytes,
+    /// which are then [lent](Lender::poll_over). None where they are better read and written.
+    pub fn poll_lend(&mut self, cx: &mut Context<'_>, lender: &Lender) -> Poll<usize> {
+        let Held { shared, local } = &*self.held;
+        let lent = shared.with(|engine| engine.lend(*local, self.stream, lender, cx.waker()));
+        lent.unwrap_or(Poll::Ready(0))
+    }
 }
 
 impl AsyncWrite for ChannelWriter {
