@@ -151,3 +151,34 @@ fn an_answer_after_the_host_hung_up_is_asked_for_again() {
          wants {late is up}\nends 0\n",
     );
 }
+
+/// A site whose questions have a name and an instruction (RFC 4256 section 3.2).
+const INSTRUCTING: &str = "
+import asyncio, asyncssh, sys
+class Site(asyncssh.SSHServer):
+    def begin_auth(self, username): return True
+    def kbdint_auth_supported(self): return True
+    def get_kbdint_challenge(self, username, lang, submethods):
+        return 'Second factor', 'Approve ABCD-1234 on your telephone,\\x1b[2J then press Enter.', 'en', [('Done? ', True)]
+    def validate_kbdint_response(self, username, responses): return list(responses) == ['yes']
+async def main():
+    await asyncssh.listen('127.0.0.1', 2214, server_factory=Site, server_host_keys=[sys.argv[1]])
+    print('listens', flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+";
+
+#[test]
+fn what_a_site_instructs_is_shown_with_its_question() {
+    let machine = Machine::new();
+    let site = machine.on_its_network().arg(hop_e2e::program::python()).args(["-Ic", INSTRUCTING]);
+    let site = site.arg(machine.path().join("host")).background();
+    site.wait_for("the site", |text| text.contains("listens").then_some(()));
+    machine.add_host("Host instructing\n    HostName 127.0.0.1\n    Port 2214\n");
+    let seen = machine.expect(
+        "spawn hop login instructing\n\
+         wants {Second factor*Approve ABCD-1234 on your telephone*then press Enter.*Done?}\nsend \"yes\\r\"\n\
+         wants {instructing is up}\nends 0\n",
+    );
+    assert!(!seen.contains("\u{1b}[2J"), "{seen:?}");
+}

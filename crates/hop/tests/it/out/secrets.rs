@@ -272,3 +272,64 @@ fn choices_links_and_banners_reach_the_person() {
          wants {push is up}\nends 0\n",
     );
 }
+
+#[test]
+fn a_password_alone() {
+    let machine = machine();
+    let check = machine.program("check", "#!/bin/sh\n[ \"$(tr -d '\\0')\" = 'hunter 2' ]\n");
+    let auth = format!("auth required pam_exec.so expose_authtok quiet {}", check.display());
+    machine.pam(2212, "word", &auth);
+    machine.sshd(
+        2213,
+        machine.path().join("word").to_str().unwrap(),
+        &[
+            "UsePAM=yes",
+            "AuthenticationMethods=password",
+            "PasswordAuthentication=yes",
+            "PermitRootLogin=yes",
+        ],
+    );
+    machine.add_host("Host password\n    HostName 127.0.0.1\n    Port 2213\n");
+    let passphrase = machine.path().join("passphrase");
+    let store = format!(
+        "echo 'hunter 2' | HOP_PASSPHRASE_FILE={} hop secret set password password --stdin",
+        passphrase.display()
+    );
+    // The question is ssh's own: nobody has to be asked it first.
+    let _ = machine.shell(&store).success();
+    let _ = machine.hop(&["login", "password"]).success();
+    let _ = machine.hop(&["exec", "password", "--", "true"]).success();
+    assert!(machine.log_text(2213).contains("Accepted password"), "{}", machine.log_text(2213));
+}
+
+#[test]
+fn a_passphrase_alone() {
+    let machine = machine();
+    let key = machine.home(".ssh/locked");
+    let made = machine.run("ssh-keygen").args([
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "long words",
+        "-f",
+        "/root/.ssh/locked",
+    ]);
+    let _ = made.success();
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    let known = machine.home(".ssh/authorized_keys");
+    let keys = std::fs::read_to_string(&known).unwrap();
+    std::fs::write(&known, keys + &public).unwrap();
+    machine.add_host(
+        "Host locked\n    HostName 127.0.0.1\n    Port 2201\n    IdentityFile ~/.ssh/locked\n    IdentitiesOnly yes\n",
+    );
+    let passphrase = machine.path().join("passphrase");
+    let store = format!(
+        "echo 'long words' | HOP_PASSPHRASE_FILE={} hop secret set locked passphrase --stdin",
+        passphrase.display()
+    );
+    let _ = machine.shell(&store).success();
+    let _ = machine.hop(&["login", "locked"]).success();
+    let _ = machine.hop(&["exec", "locked", "--", "true"]).success();
+    assert_eq!(machine.accepted(2201), 1);
+}
