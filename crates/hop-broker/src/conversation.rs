@@ -40,6 +40,11 @@ pub enum ConversationError {
     TooLong,
 }
 
+/// A broker that has been reached, before it has said which version it speaks. What is asked now is on its way meanwhile:
+/// one wait less, for commands that a script runs thousands of times. A broker that does not understand it says so.
+#[derive(Debug)]
+pub struct Reached(UnixStream);
+
 /// A conversation with the broker.
 #[derive(Debug)]
 pub struct Conversation {
@@ -49,7 +54,7 @@ pub struct Conversation {
     pub broker: u32,
 }
 
-impl Conversation {
+impl Reached {
     /// Connects to the broker that runs.
     ///
     /// # Errors
@@ -63,8 +68,24 @@ impl Conversation {
         if peer.uid != rustix::process::geteuid() {
             return Err(ConversationError::Stranger);
         }
-        stream.set_read_timeout(Some(HELLO_LIMIT)).map_err(ConversationError::Io)?;
-        let mut conversation = Self { stream, buffer: Vec::new(), broker: 0 };
+        Ok(Self(stream))
+    }
+
+    /// Says something.
+    ///
+    /// # Errors
+    /// When the broker is gone.
+    pub fn send(&mut self, request: &Request) -> Result<(), ConversationError> {
+        write(&mut self.0, request)
+    }
+
+    /// Waits for the broker's hello.
+    ///
+    /// # Errors
+    /// [`ConversationError::Version`] when it speaks another version.
+    pub fn hello(self) -> Result<Conversation, ConversationError> {
+        self.0.set_read_timeout(Some(HELLO_LIMIT)).map_err(ConversationError::Io)?;
+        let mut conversation = Conversation { stream: self.0, buffer: Vec::new(), broker: 0 };
         match conversation.next()? {
             Event::Hello { version: VERSION, pid } => conversation.broker = pid,
             Event::Hello { version, .. } => return Err(ConversationError::Version(version)),
@@ -73,20 +94,23 @@ impl Conversation {
         conversation.stream.set_read_timeout(None).map_err(ConversationError::Io)?;
         Ok(conversation)
     }
+}
+
+impl Conversation {
+    /// Connects to the broker that runs and hears its hello.
+    ///
+    /// # Errors
+    /// [`ConversationError::Absent`] when none does.
+    pub fn connect(sockets: &SocketDirectory) -> Result<Self, ConversationError> {
+        Reached::connect(sockets)?.hello()
+    }
 
     /// Says something.
     ///
     /// # Errors
     /// When the broker is gone.
     pub fn send(&mut self, request: &Request) -> Result<(), ConversationError> {
-        let mut line = serde_json::to_vec(request).map_err(ConversationError::Malformed)?;
-        line.push(b'\n');
-        let written = self.stream.write_all(&line);
-        line.zeroize();
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => ConversationError::Closed,
-            _ => ConversationError::Io(error),
-        })
+        write(&mut self.stream, request)
     }
 
     /// Waits for the next event.
@@ -148,8 +172,40 @@ impl Conversation {
     }
 }
 
+fn write(stream: &mut UnixStream, request: &Request) -> Result<(), ConversationError> {
+    let mut line = serde_json::to_vec(request).map_err(ConversationError::Malformed)?;
+    line.push(b'\n');
+    let written = stream.write_all(&line);
+    line.zeroize();
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => ConversationError::Closed,
+        _ => ConversationError::Io(error),
+    })
+}
+
 impl AsFd for Conversation {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_request_is_on_its_way_before_the_hello() {
+        let scratch = tempfile::tempdir().unwrap();
+        let sockets = SocketDirectory::at(scratch.path().join("s"));
+        sockets.prepare().unwrap();
+        let listener = UnixListener::bind(sockets.broker_socket()).unwrap();
+        let mut broker = Reached::connect(&sockets).unwrap();
+        broker.send(&Request::Status).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(HELLO_LIMIT)).unwrap();
+        assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
+        stream.write_all(b"{\"event\":\"hello\",\"version\":0,\"pid\":7}\n").unwrap();
+        assert!(matches!(broker.hello(), Err(ConversationError::Version(0))));
     }
 }

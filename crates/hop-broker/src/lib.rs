@@ -18,6 +18,6 @@ mod script;
 mod ticket;
 pub mod web;
 
-pub use conversation::{Conversation, ConversationError};
+pub use conversation::{Conversation, ConversationError, Reached};
 pub use hop_model::Secret;
 pub use protocol::{Event, Request};

@@ -8,8 +8,7 @@ mod error;
 mod output;
 mod site;
 
-use clap::Parser;
-use cli::{Cli, Command};
+use cli::Command;
 use error::CommandError;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,8 +25,7 @@ fn main() -> ExitCode {
     if name == command::out::askpass::NAME {
         return command::out::askpass::run(&called, std::env::args_os().skip(1));
     }
-    let cli = Cli::parse();
-    finish(match cli.command {
+    finish(match cli::command() {
         Command::Up(arguments) => command::up::run(&arguments),
         Command::Serve(arguments) => command::serve::run(&arguments),
         Command::Admin(arguments) => command::admin::run(&arguments),

@@ -222,7 +222,7 @@ async fn open(
             let [stdin, stdout, stderr] = passed;
             let ends =
                 [stdin.map_err(MuxError::Io)?, stdout.map_err(MuxError::Io)?, stderr.map_err(MuxError::Io)?];
-            MuxClient::connect(&socket)?.open_session(&session, ends.each_ref().map(AsFd::as_fd))
+            MuxClient::open_session(&socket, session, ends.each_ref().map(AsFd::as_fd))
         };
         let opened = tokio::task::spawn_blocking(opening).await;
         match opened.unwrap_or_else(|error| Err(MuxError::Io(std::io::Error::other(error)))) {

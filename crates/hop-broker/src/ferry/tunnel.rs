@@ -65,7 +65,7 @@ async fn connect(fare: &Fare, host: String, port: u32) -> Result<Pipes, FerryErr
     let (input, output) = (flow::to_master()?, flow::from_master()?);
     let (stdin, stdout) = (input.theirs, output.theirs);
     let opened = off_thread(fare, move || {
-        MuxClient::connect(&admitted.socket)?.open_connection(&host, port, [stdin.as_fd(), stdout.as_fd()])
+        MuxClient::open_connection(&admitted.socket, &host, port, [stdin.as_fd(), stdout.as_fd()])
     });
     Ok(Pipes { opened: opened.await?, _admission: admission, input: input.ours, output: output.ours })
 }

@@ -91,6 +91,13 @@ impl MuxClient {
     /// # Errors
     /// When nothing listens, nothing answers within [`LIMIT`], or it is no master.
     pub fn connect(socket: &Path) -> Result<Self, MuxError> {
+        let mut client = Self::reach(socket)?;
+        client.send(&[ToMaster::Hello { version: VERSION }])?;
+        client.hear_hello()?;
+        Ok(client)
+    }
+
+    fn reach(socket: &Path) -> Result<Self, MuxError> {
         let stream = connect_without_waiting(socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 MuxError::Absent { path: socket.to_owned() }
@@ -101,10 +108,12 @@ impl MuxClient {
         })?;
         stream.set_read_timeout(Some(LIMIT)).map_err(MuxError::Io)?;
         stream.set_write_timeout(Some(LIMIT)).map_err(MuxError::Io)?;
-        let mut client = Self { stream, decoder: Decoder::default(), next_request: 0 };
-        client.send(&ToMaster::Hello { version: VERSION })?;
-        match client.receive()? {
-            FromMaster::Hello { version: VERSION } => Ok(client),
+        Ok(Self { stream, decoder: Decoder::default(), next_request: 0 })
+    }
+
+    fn hear_hello(&mut self) -> Result<(), MuxError> {
+        match self.receive()? {
+            FromMaster::Hello { version: VERSION } => Ok(()),
             FromMaster::Hello { version } => Err(MuxError::Version(version)),
             other => Err(unexpected("hello", other)),
         }
@@ -116,7 +125,7 @@ impl MuxClient {
     /// When no answer comes within [`LIMIT`].
     pub fn alive_check(&mut self) -> Result<u32, MuxError> {
         let request = self.request();
-        self.send(&ToMaster::AliveCheck { request })?;
+        self.send(&[ToMaster::AliveCheck { request }])?;
         match self.receive()? {
             FromMaster::Alive { request: answered, pid } if answered == request => Ok(pid),
             other => Err(unexpected("an alive check", other)),
@@ -129,7 +138,7 @@ impl MuxClient {
     /// When it refuses or does not answer.
     pub fn terminate(&mut self) -> Result<(), MuxError> {
         let request = self.request();
-        self.send(&ToMaster::Terminate { request })?;
+        self.send(&[ToMaster::Terminate { request }])?;
         match self.acknowledged(request, "terminate") {
             // It may be gone before its answer is.
             Err(MuxError::Closed) => Ok(()),
@@ -143,7 +152,7 @@ impl MuxClient {
     /// When it refuses or does not answer.
     pub fn stop_listening(&mut self) -> Result<(), MuxError> {
         let request = self.request();
-        self.send(&ToMaster::StopListening { request })?;
+        self.send(&[ToMaster::StopListening { request }])?;
         self.acknowledged(request, "stop listening")
     }
 
@@ -151,36 +160,49 @@ impl MuxClient {
     /// size and modes are read from the first.
     ///
     /// # Errors
-    /// [`MuxError::Refused`] when the server takes no more sessions.
+    /// As [`Self::connect`], and [`MuxError::Refused`] when the server takes no more sessions.
     pub fn open_session(
-        mut self,
-        session: &NewSession,
+        socket: &Path,
+        session: NewSession,
         descriptors: [BorrowedFd<'_>; 3],
     ) -> Result<OpenSession, MuxError> {
-        let request = self.request();
-        self.send(&ToMaster::NewSession { request, session: session.clone() })?;
-        self.opened(request, &descriptors)
+        let mut client = Self::reach(socket)?;
+        let request = client.request();
+        client.opened(request, ToMaster::NewSession { request, session }, &descriptors)
     }
 
     /// Opens a connection from the host to an address, on these descriptors: what goes there, and what comes back.
     ///
     /// # Errors
-    /// [`MuxError::Refused`] when the host does not connect, or does not forward.
+    /// As [`Self::connect`], and [`MuxError::Refused`] when the host does not connect, or does not forward.
     pub fn open_connection(
-        mut self,
+        socket: &Path,
         host: &str,
         port: u32,
         descriptors: [BorrowedFd<'_>; 2],
     ) -> Result<OpenSession, MuxError> {
-        let request = self.request();
-        self.send(&ToMaster::NewStdioForward { request, host: host.to_owned(), port })?;
-        self.opened(request, &descriptors)
+        let mut client = Self::reach(socket)?;
+        let request = client.request();
+        client.opened(
+            request,
+            ToMaster::NewStdioForward { request, host: host.to_owned(), port },
+            &descriptors,
+        )
     }
 
-    fn opened(mut self, request: u32, descriptors: &[BorrowedFd<'_>]) -> Result<OpenSession, MuxError> {
+    /// The hello, the request and its descriptors go out together: a master reads each of them when it has answered the one
+    /// before, and takes not a byte more (`read_mux` of OpenSSH's channels.c), so that no descriptor is read as data.
+    fn opened(
+        mut self,
+        request: u32,
+        wanted: ToMaster,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<OpenSession, MuxError> {
+        self.send(&[ToMaster::Hello { version: VERSION }, wanted])?;
         for descriptor in descriptors {
             self.pass(*descriptor)?;
         }
+        self.hear_hello()?;
         self.stream.set_read_timeout(Some(OPENING)).map_err(MuxError::Io)?;
         match self.receive()? {
             FromMaster::SessionOpened { request: answered, session } if answered == request => {
@@ -201,7 +223,7 @@ impl MuxClient {
     /// [`MuxError::Refused`] when it cannot be listened there, or the host does not forward.
     pub fn open_forward(&mut self, forward: &Forward) -> Result<Option<u16>, MuxError> {
         let request = self.request();
-        self.send(&ToMaster::OpenForward { request, forward: forward.clone() })?;
+        self.send(&[ToMaster::OpenForward { request, forward: forward.clone() }])?;
         self.stream.set_read_timeout(Some(OPENING)).map_err(MuxError::Io)?;
         match self.receive()? {
             FromMaster::Ok { request: answered } if answered == request => Ok(None),
@@ -221,7 +243,7 @@ impl MuxClient {
     /// When there is none, or the master does not answer.
     pub fn close_forward(&mut self, forward: &Forward) -> Result<(), MuxError> {
         let request = self.request();
-        self.send(&ToMaster::CloseForward { request, forward: forward.clone() })?;
+        self.send(&[ToMaster::CloseForward { request, forward: forward.clone() }])?;
         self.acknowledged(request, "close a forwarding")
     }
 
@@ -240,8 +262,9 @@ impl MuxClient {
         self.next_request
     }
 
-    fn send(&mut self, message: &ToMaster) -> Result<(), MuxError> {
-        self.stream.write_all(&message.encode()).map_err(broken)
+    fn send(&mut self, messages: &[ToMaster]) -> Result<(), MuxError> {
+        let bytes: Vec<u8> = messages.iter().flat_map(ToMaster::encode).collect();
+        self.stream.write_all(&bytes).map_err(broken)
     }
 
     /// Each descriptor travels with one byte of its own (OpenSSH's `mm_send_fd`).

@@ -33,7 +33,7 @@ mod number {
 }
 
 /// What a new session should be (section 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewSession {
     /// A terminal is wanted.
     pub tty: bool,

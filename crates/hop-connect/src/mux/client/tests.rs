@@ -61,3 +61,35 @@ fn a_full_queue_is_silence_not_waiting() {
     assert!(matches!(MuxClient::connect(&path), Err(MuxError::Silent)));
     assert!(before.elapsed() < LIMIT * 3);
 }
+
+#[test]
+fn a_session_is_asked_for_before_the_master_says_hello() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let session = NewSession { command: "id".to_owned(), ..NewSession::default() };
+    let wanted = [
+        ToMaster::Hello { version: VERSION }.encode(),
+        ToMaster::NewSession { request: 1, session: session.clone() }.encode(),
+        vec![0; 3],
+    ]
+    .concat();
+    let master = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut heard = vec![0; wanted.len()];
+        stream.set_read_timeout(Some(LIMIT / 2)).unwrap();
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, wanted);
+        for answer in [
+            FromMaster::Hello { version: 4 },
+            FromMaster::SessionOpened { request: 1, session: 5 },
+            FromMaster::ExitMessage { session: 5, status: 3 },
+        ] {
+            stream.write_all(&answer.encode()).unwrap();
+        }
+    });
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let opened = MuxClient::open_session(&path, session, [null.as_fd(); 3]).unwrap();
+    assert_eq!(opened.wait(|| ()).unwrap(), Ended::Exit(3));
+    master.join().unwrap();
+}

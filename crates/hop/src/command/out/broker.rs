@@ -2,7 +2,7 @@
 
 use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_broker::protocol::{Failure, FailureKind, LOGIN_ENVIRONMENT};
-use hop_broker::{Conversation, ConversationError};
+use hop_broker::{Conversation, ConversationError, Reached};
 use hop_connect::SocketDirectory;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -22,12 +22,16 @@ pub(crate) fn sockets() -> SocketDirectory {
 
 /// The broker that runs; `None` when none does.
 pub(crate) fn running() -> Result<Option<Conversation>, CommandError> {
+    reached()?.map(Reached::hello).transpose().or_fail(ErrorKind::Unavailable)
+}
+
+fn reached() -> Result<Option<Reached>, CommandError> {
     let sockets = sockets();
     if !sockets.exists().or_fail(ErrorKind::Config)? {
         return Ok(None);
     }
-    match Conversation::connect(&sockets) {
-        Ok(conversation) => Ok(Some(conversation)),
+    match Reached::connect(&sockets) {
+        Ok(reached) => Ok(Some(reached)),
         Err(ConversationError::Absent) => Ok(None),
         Err(error) => Err(CommandError::new(ErrorKind::Unavailable, error)),
     }
@@ -35,11 +39,16 @@ pub(crate) fn running() -> Result<Option<Conversation>, CommandError> {
 
 /// The broker, started if none runs.
 pub(crate) fn running_or_started() -> Result<Conversation, CommandError> {
-    if let Some(conversation) = running()? {
-        return Ok(conversation);
+    reached_or_started()?.hello().or_fail(ErrorKind::Unavailable)
+}
+
+/// The same before its hello.
+pub(crate) fn reached_or_started() -> Result<Reached, CommandError> {
+    if let Some(reached) = reached()? {
+        return Ok(reached);
     }
     start()?;
-    Conversation::connect(&sockets()).or_fail(ErrorKind::Unavailable)
+    Reached::connect(&sockets()).or_fail(ErrorKind::Unavailable)
 }
 
 fn start() -> Result<(), CommandError> {

@@ -9,7 +9,7 @@ use super::terminal::Terminal;
 use crate::cli::out;
 use crate::error::ErrorKind;
 use crate::output;
-use hop_broker::{Conversation, Event, Request};
+use hop_broker::{Event, Reached, Request};
 use hop_connect::mux::MuxClient;
 use hop_connect::parent::Parent;
 use hop_connect::passenger::{Errand, Passenger};
@@ -61,18 +61,18 @@ fn judge(arguments: &out::Ensure) -> Option<Verdict> {
     let is_batch = passenger.is_batch();
     // Checked again when it has waited for a connection that turned out to be dead.
     for _ in 0..2 {
-        let conversation = Conversation::connect(&broker::sockets()).ok()?;
+        let mut broker = Reached::connect(&broker::sockets()).ok()?;
         let terminal = if is_batch { None } else { Terminal::of_process() };
-        let mut place = Place::new(conversation, terminal);
         let request = Request::Ensure {
             alias: arguments.id.clone(),
             passenger: Box::new(passenger.clone()),
             pid: parent.pid,
             started_by: parent.started_by.clone(),
-            attended: place.terminal.is_some(),
+            attended: terminal.is_some(),
             environment: broker::environment(),
         };
-        place.send(&request).ok()?;
+        broker.send(&request).ok()?;
+        let mut place = Place::new(broker.hello().ok()?, terminal);
         let (socket, master) = match wait(&mut place, arguments)? {
             Waiting::GivenUp => {
                 // The terminal did not send it to ssh while we read from it.

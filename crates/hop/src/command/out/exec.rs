@@ -46,10 +46,14 @@ fn execute(arguments: &out::Exec) -> Result<u8, CommandError> {
 
 fn open(arguments: &out::Exec) -> Result<(Place, OpenSession), CommandError> {
     let host = &arguments.host;
-    let mut place = Place::new(broker::running_or_started()?, Terminal::of_process());
+    let mut broker = broker::reached_or_started()?;
+    let terminal = Terminal::of_process();
+    let wanted = wanted(arguments, terminal.is_some());
+    broker.send(&wanted).or_fail(ErrorKind::Unavailable)?;
+    let mut place = Place::new(broker.hello().or_fail(ErrorKind::Unavailable)?, terminal);
     let mut replacements = 0;
     loop {
-        let ready = admitted(arguments, &mut place)?;
+        let ready = login::wait(&mut place)?;
         let request = match open_once(arguments, &ready) {
             Ok(opened) => return Ok((place, opened)),
             // The broker says when it is worth another attempt.
@@ -66,19 +70,19 @@ fn open(arguments: &out::Exec) -> Result<(Place, OpenSession), CommandError> {
         place.send(&request)?;
         // When it has been heard, the next try finds what came of it.
         place.next()?;
+        place.send(&wanted)?;
     }
 }
 
-fn admitted(arguments: &out::Exec, place: &mut Place) -> Result<Ready, CommandError> {
+fn wanted(arguments: &out::Exec, attended: bool) -> Request {
     let program = arguments.command.first().map(String::as_str).unwrap_or_default();
-    place.send(&Request::Use {
+    Request::Use {
         alias: arguments.host.clone(),
         purpose: format!("hop exec {program}"),
         takes_session: true,
-        attended: place.terminal.is_some(),
+        attended,
         environment: broker::environment(),
-    })?;
-    login::wait(place)
+    }
 }
 
 fn open_once(arguments: &out::Exec, ready: &Ready) -> Result<OpenSession, MuxError> {
@@ -86,7 +90,7 @@ fn open_once(arguments: &out::Exec, ready: &Ready) -> Result<OpenSession, MuxErr
     let remote = Remote { command: arguments.command.join(" "), tty: arguments.tty, terminal };
     let session = remote.session(&ready.resolved, std::env::vars());
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    MuxClient::connect(&ready.socket)?.open_session(&session, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+    MuxClient::open_session(&ready.socket, session, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
 }
 
 /// A terminal that passes everything on, until it is dropped.
