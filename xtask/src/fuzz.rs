@@ -39,6 +39,7 @@ const TARGETS: [(&str, usize); 27] = [
     ("pasted_keys", 4096),
     ("proxy_header", 512),
     ("websocket", 2048),
+    ("terminal", 4096),
 ];
 
 /// What cargo-fuzz also asks the compiler for: a counter on each edge, and comparisons told to the engine.

@@ -32,6 +32,8 @@ pub struct Options {
     pub hub_config: String,
     /// Whether the servers have jupyter-sshd-proxy, too.
     pub jupyter_sshd_proxy: bool,
+    /// Whether the servers have the wheel.
+    pub has_wheel: bool,
     /// The `hop` of the servers, in the place of the wheel's, which is not optimised.
     pub hop: Option<PathBuf>,
 }
@@ -43,6 +45,7 @@ impl Default for Options {
             server_config: String::new(),
             hub_config: String::new(),
             jupyter_sshd_proxy: false,
+            has_wheel: true,
             hop: None,
         }
     }
@@ -71,6 +74,7 @@ impl Hub {
         std::fs::write(keys.join("authorized_keys"), &user_key.public).expect("write authorized_keys");
         let environment = environment(&scratch, options);
         let folder = environment.join("etc/jupyter");
+        std::fs::create_dir_all(&folder).expect("a folder for settings");
         std::fs::write(folder.join("jupyter_server_config.py"), &options.server_config)
             .expect("write the servers' settings");
         let [port, hub, api] = free_ports();
@@ -323,6 +327,9 @@ fn environment(scratch: &Scratch, options: &Options) -> PathBuf {
         lead += &format!("{}\n", jupyter_sshd_proxy().display());
     }
     std::fs::write(packages(&python).join("hub.pth"), lead).expect("lead to the Hub's packages");
+    if !options.has_wheel {
+        return folder;
+    }
     crate::wheel::install(&python);
     if let Some(hop) = &options.hop {
         let _ = std::fs::copy(hop, folder.join("bin/hop")).expect("put another hop in its place");

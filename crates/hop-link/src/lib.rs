@@ -16,6 +16,7 @@ mod request;
 mod server;
 mod stream;
 mod target;
+mod terminal;
 mod tls;
 
 pub use client::{ClientOptions, ClientStream, ConnectError, Refusal, connect};
@@ -31,4 +32,7 @@ pub use request::{Answer, Method, Request, Telling, fetch_public, follow, reques
 pub use server::{AcceptError, Door, accept, begin};
 pub use stream::{End, Traffic, WebSocket};
 pub use target::{Target, TargetError};
+pub use terminal::{
+    Lines, MessageError, Part, PartKind, Side, TerminalReader, TerminalWriter, TunnelEnd, TunnelError, tunnel,
+};
 pub use tls::{Trust, TrustError};

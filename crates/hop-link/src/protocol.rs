@@ -43,6 +43,8 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     role: Role,
+    /// Whether messages may be text.
+    takes_text: bool,
     /// Whether a message has begun and not ended.
     inside: bool,
     /// Of the payload of the frame at hand.
@@ -53,7 +55,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(role: Role) -> Self {
-        Self { role, inside: false, left: 0, mask: [0; 4], phase: 0 }
+        Self { role, takes_text: false, inside: false, left: 0, mask: [0; 4], phase: 0 }
+    }
+
+    /// Takes text for data, too.
+    pub(crate) fn take_text(&mut self) {
+        self.takes_text = true;
     }
 
     /// Takes some of the input, which begins where the last call ended; says how much was taken. Payload goes into `room`,
@@ -75,8 +82,8 @@ impl Receiver {
                 return Err(FrameError::Mask);
             }
             match header.opcode {
-                Opcode::Text => return Err(FrameError::Text),
-                Opcode::Binary | Opcode::Continuation => {
+                Opcode::Text if !self.takes_text => return Err(FrameError::Text),
+                Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                     if self.inside != (header.opcode == Opcode::Continuation) {
                         return Err(FrameError::Order);
                     }

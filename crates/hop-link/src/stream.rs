@@ -53,6 +53,8 @@ pub struct WebSocket<IO> {
     input: Vec<u8>,
     taken: usize,
     sender: Sender,
+    /// What data is sent as.
+    data: Opcode,
     /// The newest ping that was not answered yet; older ones need no answer (section 5.5.3).
     pong: Option<ControlPayload>,
     goodbye: Goodbye,
@@ -90,6 +92,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             input: early.to_vec(),
             taken: 0,
             sender,
+            data: Opcode::Binary,
             pong: None,
             goodbye: Goodbye::Later(Close::normal()),
             end: None,
@@ -103,6 +106,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     #[must_use]
     pub fn keep_alive(mut self, keepalive: Keepalive) -> Self {
         self.pulse = Some(Pulse::new(keepalive));
+        self
+    }
+
+    /// Sends text messages, one for each write of at most 65,535 bytes, and takes them for data. What is written must be UTF-8.
+    #[must_use]
+    pub fn with_text(mut self) -> Self {
+        self.receiver.take_text();
+        self.data = Opcode::Text;
         self
     }
 
@@ -345,7 +356,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<IO> {
             return Poll::Ready(Ok(0));
         };
         this.queue_control();
-        this.sender.push(Opcode::Binary, payload);
+        this.sender.push(this.data, payload);
         this.traffic.sent += payload.len() as u64;
         if let Poll::Ready(Err(error)) = this.poll_drain_as_writer(cx) {
             return Poll::Ready(Err(error));

@@ -206,6 +206,9 @@ pub(crate) struct Endpoint {
     /// Serve one connection on standard input and output
     #[arg(long, conflicts_with_all = ["listen", "unix", "websocket"])]
     pub(crate) stdio: bool,
+    /// Standard input and output are a text terminal: carry SSH in lines, as hop proxy --through-terminal wants it
+    #[arg(long, requires = "stdio")]
+    pub(crate) framed: bool,
     /// Standard input is a listening Unix socket of the site that started this process; its gateway
     /// authenticates and vouches for whoever comes
     #[arg(long, hide = true, conflicts_with_all = ["listen", "unix", "websocket", "stdio", "authorized_keys", "host_key"])]

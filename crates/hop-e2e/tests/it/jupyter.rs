@@ -4,6 +4,7 @@ mod beside;
 mod editor;
 mod fronts;
 mod nobody;
+mod terminal;
 mod tokens;
 mod tools;
 

@@ -18,7 +18,12 @@ Examples, in ~/.ssh/config:
       ProxyCommand hop proxy --start --token-file ~/.config/my-hub.token wss://hub.example.org/user/NAME/sshd/
 
   Host PROJECT
-      ProxyCommand hop proxy wss://hop.example.org/ssh/%n")]
+      ProxyCommand hop proxy wss://hop.example.org/ssh/%n
+
+  Host shut-hub                       (nothing can be installed in its image: hop lies in the home there)
+      User jovyan
+      HostKeyAlias shut-hub
+      ProxyCommand hop proxy --start --through-terminal --token-file ~/.config/my-hub.token wss://hub.example.org/user/NAME/sshd/")]
 pub(crate) struct Proxy {
     /// Where SSH is: wss://HOST/user/NAME/sshd/
     #[arg(value_name = "URL")]
@@ -35,6 +40,18 @@ pub(crate) struct Proxy {
     /// Start a JupyterHub's server if it is stopped, and wait for it; the token needs the scope servers!user=NAME, too
     #[arg(long)]
     pub(crate) start: bool,
+    /// Where nothing serves SSH: run hop in a terminal of the Jupyter server, and carry SSH through that; slower, and an open
+    /// connection counts as use
+    #[arg(long)]
+    pub(crate) through_terminal: bool,
+    /// Where hop is over there; ~ is the home there (write it in quotes, or the shell here takes it)
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "through_terminal",
+        default_value = "~/.local/share/hop/bin/hop"
+    )]
+    pub(crate) program: String,
     /// Time for a server to start
     #[arg(long, value_name = "TIME", value_parser = super::duration, default_value = "5m")]
     pub(crate) start_timeout: Duration,

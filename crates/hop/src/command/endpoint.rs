@@ -1,5 +1,7 @@
 //! `hop endpoint`: the SSH server of one environment.
 
+mod framed;
+
 use super::server;
 use crate::cli::{self, WebSocketPlace};
 use crate::error::{CommandError, ErrorKind, OrFail};
@@ -74,6 +76,9 @@ pub(crate) fn run(arguments: &cli::Endpoint) -> Result<(), CommandError> {
     let activity = config.activity.clone();
     let endpoint = Endpoint::new(config);
     server::runtime()?.block_on(async {
+        if arguments.framed {
+            return framed::serve(&endpoint).await;
+        }
         if arguments.stdio {
             endpoint.serve_one(Incoming::Stdio, CancellationToken::new()).await;
             return Ok(());

@@ -4,6 +4,7 @@
 
 pub(crate) mod explain;
 mod hub;
+mod terminal;
 pub(crate) mod token;
 
 use self::hub::HubServer;
@@ -13,7 +14,7 @@ use crate::cli::proxy::Proxy;
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_endpoint::listener::Incoming;
-use hop_link::{ClientOptions, ClientStream, Keepalive, Parted, Target, WebSocket};
+use hop_link::{ClientOptions, ConnectError, Keepalive, Parted, Target, WebSocket};
 use std::time::Duration;
 
 /// Servers of ours speak up every 25 s; others are asked. The other end always reads, so that silence means that it is
@@ -37,14 +38,13 @@ pub(crate) fn run(arguments: &Proxy) -> Result<(), CommandError> {
             CommandError::new(ErrorKind::Config, error)
                 .hint("this is for ssh: write it behind ProxyCommand in ~/.ssh/config")
         })?;
-        let socket = match connect(&target, &options(&token)?, &token, arguments).await {
-            Err(Failed { is_token: true, error }) => {
-                token.ask_again(&error).await?.ok_or(error)?;
-                connect(&target, &options(&token)?, &token, arguments).await.map_err(|failed| failed.error)?
-            }
-            other => other.map_err(|failed| failed.error)?,
-        };
-        token.note_use().await;
+        if arguments.through_terminal {
+            let open = async |options: &ClientOptions| terminal::open(&target, options).await;
+            let (opened, options) = connect(&target, &options, &mut token, arguments, open).await?;
+            return terminal::carry(local, opened, &options, &arguments.program).await;
+        }
+        let open = async |options: &ClientOptions| hop_link::connect(&target, options).await;
+        let (socket, _) = connect(&target, &options, &mut token, arguments, open).await?;
         let mut socket: WebSocket<_> = socket.keep_alive(ASK);
         let Parted { end, traffic } =
             hop_link::join(local, &mut socket).await.or_fail(ErrorKind::Unavailable)?;
@@ -58,21 +58,46 @@ struct Failed {
     error: CommandError,
 }
 
-/// The WebSocket; the server is started for it if that was asked for.
-async fn connect(
+/// What `open` opens, with a token that a person gives anew if need be, and the options that did it.
+async fn connect<T>(
+    target: &Target,
+    options: &impl Fn(&Token) -> Result<ClientOptions, CommandError>,
+    token: &mut Token,
+    arguments: &Proxy,
+    open: impl AsyncFn(&ClientOptions) -> Result<T, ConnectError>,
+) -> Result<(T, ClientOptions), CommandError> {
+    let mut given = options(token)?;
+    let opened = match open_or_start(target, &given, token, arguments, &open).await {
+        Err(Failed { is_token: true, error }) => {
+            token.ask_again(&error).await?.ok_or(error)?;
+            given = options(token)?;
+            open_or_start(target, &given, token, arguments, &open).await
+        }
+        other => other,
+    };
+    let opened = opened.map_err(|failed| failed.error)?;
+    token.note_use().await;
+    Ok((opened, given))
+}
+
+/// The server is started for it if that was asked for.
+async fn open_or_start<T>(
     target: &Target,
     options: &ClientOptions,
     token: &Token,
     arguments: &Proxy,
-) -> Result<WebSocket<ClientStream>, Failed> {
+    open: &impl AsyncFn(&ClientOptions) -> Result<T, ConnectError>,
+) -> Result<T, Failed> {
     let from = token.origin();
-    match (hop_link::connect(target, options).await, HubServer::of(target)) {
-        (Ok(socket), _) => Ok(socket),
+    match (open(options).await, HubServer::of(target)) {
+        (Ok(opened), _) => Ok(opened),
         (Err(error), Some(server))
             if arguments.start
                 && (explain::is_not_running(&error) || server.may_be_another(target, &error)) =>
         {
-            let started = server.start(target, options, token, arguments.start_timeout).await;
+            let started = server
+                .start(target, options, token, arguments.start_timeout, async || open(options).await)
+                .await;
             started.map_err(|error| Failed { is_token: error.code() == ErrorKind::Denied as u8, error })
         }
         (Err(error), _) => {

@@ -6,7 +6,7 @@ use crate::command::jupyter;
 use crate::command::jupyter::start::{Start, Told};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use hop_jupyter::{Hub, HubAddress, HubError, Started, unescaped};
-use hop_link::{ClientOptions, ClientStream, ConnectError, Target, WebSocket};
+use hop_link::{ClientOptions, ConnectError, Target};
 use std::time::Duration;
 
 /// A server of a JupyterHub.
@@ -46,13 +46,14 @@ impl<'a> HubServer<'a> {
     }
 
     /// Starts the server unless it runs already, and waits until it takes a connection.
-    pub(super) async fn start(
+    pub(super) async fn start<T>(
         &self,
         target: &Target,
         options: &ClientOptions,
         token: &Token,
         limit: Duration,
-    ) -> Result<WebSocket<ClientStream>, CommandError> {
+        connect: impl AsyncFn() -> Result<T, ConnectError>,
+    ) -> Result<T, CommandError> {
         let address = HubAddress::parse(&self.hub).or_fail(ErrorKind::Internal)?.hub;
         let hub = Hub::new(address, options.clone());
         let (user, name) = (unescaped(self.user), unescaped(self.name.unwrap_or_default()));
@@ -68,8 +69,8 @@ impl<'a> HubServer<'a> {
             let is_coming = |error: &ConnectError| {
                 explain::is_not_running(error) || (is_new && self.may_be_another(target, error))
             };
-            match hop_link::connect(target, options).await {
-                Ok(socket) => return Ok(socket),
+            match connect().await {
+                Ok(connected) => return Ok(connected),
                 Err(error) if is_coming(&error) && !start.is_late() => {}
                 Err(error) if is_coming(&error) => return Err(start.late()),
                 Err(error) => return Err(explain::refused(target, &error, &token.origin())),
