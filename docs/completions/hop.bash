@@ -3418,7 +3418,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__endpoint)
-            opts="-h --listen --unix --websocket --path --stdio --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --inherit-env --attended --hand-over --json --help"
+            opts="-h --listen --unix --websocket --path --stdio --framed --site --host-key --host-key-dir --authorized-keys --trusted-user-ca --revoked-keys --user --algorithms --login-grace-time --max-auth-tries --max-startups --max-sessions --idle-time --rekey-bytes --gateway-ports --inherit-env --attended --hand-over --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5102,7 +5102,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__proxy)
-            opts="-h --token-file --token-env --ca-file --start --start-timeout --connect-timeout --help"
+            opts="-h --token-file --token-env --ca-file --start --through-terminal --program --start-timeout --connect-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5117,6 +5117,10 @@ _hop() {
                     return 0
                     ;;
                 --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --program)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

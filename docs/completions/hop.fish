@@ -277,6 +277,7 @@ clientspecified\t'The address that the client asks for'
 yes\t'All addresses'"
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l hand-over -d 'Socket on which that program hands over connections whose WebSocket was asked for' -r -F
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l stdio -d 'Serve one connection on standard input and output'
+complete -c hop -n "__fish_hop_using_subcommand endpoint" -l framed -d 'Standard input and output are a text terminal: carry SSH in lines, as hop proxy --through-terminal wants it'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l site -d 'Standard input is a listening Unix socket of the site that started this process; its gateway authenticates and vouches for whoever comes'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l inherit-env -d 'Sessions get this process\'s whole environment, HOME and SHELL included, not only PATH, TZ, LANG and proxies'
 complete -c hop -n "__fish_hop_using_subcommand endpoint" -l attended -d 'For a program that starts this one: end with standard input, print a line of JSON when channel data went by'
@@ -325,9 +326,11 @@ complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcomm
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-file -d 'File with the token; nobody else may be able to read it' -r -F
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l token-env -d 'Environment variable with the token, where no file is given' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l ca-file -d 'CA certificates (PEM) to trust beside the system\'s' -r -F
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l program -d 'Where hop is over there; ~ is the home there (write it in quotes, or the shell here takes it)' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l start-timeout -d 'Time for a server to start' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l connect-timeout -d 'Time for connecting' -r
 complete -c hop -n "__fish_hop_using_subcommand proxy" -l start -d 'Start a JupyterHub\'s server if it is stopped, and wait for it; the token needs the scope servers!user=NAME, too'
+complete -c hop -n "__fish_hop_using_subcommand proxy" -l through-terminal -d 'Where nothing serves SSH: run hop in a terminal of the Jupyter server, and carry SSH through that; slower, and an open connection counts as use'
 complete -c hop -n "__fish_hop_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hop -n "__fish_hop_using_subcommand man" -s h -l help -d 'Print help'

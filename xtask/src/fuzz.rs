@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::tool::{Error, cargo, output, root, run, works};
 
 /// Each target with the longest input worth trying, in bytes.
-const TARGETS: [(&str, usize); 27] = [
+const TARGETS: [(&str, usize); 28] = [
     ("transport_before_keys", 8192),
     ("transport_after_keys", 4096),
     ("userauth_server", 4096),
