@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::tool::{Error, cargo, output, root, run, works};
 
 /// Each target with the longest input worth trying, in bytes.
-const TARGETS: [(&str, usize); 28] = [
+const TARGETS: [(&str, usize); 27] = [
     ("transport_before_keys", 8192),
     ("transport_after_keys", 4096),
     ("userauth_server", 4096),
@@ -39,7 +39,6 @@ const TARGETS: [(&str, usize); 28] = [
     ("pasted_keys", 4096),
     ("proxy_header", 512),
     ("websocket", 2048),
-    ("terminal", 4096),
 ];
 
 /// What cargo-fuzz also asks the compiler for: a counter on each edge, and comparisons told to the engine.
