@@ -4818,7 +4818,7 @@ _hop() {
             return 0
             ;;
         hop__subcmd__jupyter__subcmd__add)
-            opts="-y -h --user --server --name --key --token-file --expires --renew --revoke-large --options --ca-file --start-timeout --yes --no-test --help"
+            opts="-y -h --user --server --name --key --token-file --expires --renew --revoke-large --options --ca-file --start-timeout --through-terminal --binary --yes --no-test --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4861,6 +4861,10 @@ _hop() {
                     return 0
                     ;;
                 --start-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --binary)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -301,7 +301,9 @@ no\t''"
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l options -d 'What the Hub\'s start form is answered with, where it has one' -r
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l ca-file -d 'CA certificates (PEM) to trust beside the system\'s' -r -F
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l start-timeout -d 'Time for the server to start' -r
+complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l binary -d 'The hop to put there, where the server is another kind of machine than this [default: this one]' -r -F
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l renew -d 'Keep the right to make tokens, so that the token is renewed by itself; whoever has such a token has all your rights'
+complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l through-terminal -d 'Where nothing serves SSH and nothing can be installed: put hop into the home there, and carry SSH through a terminal of the server; slower. Asked on a terminal where it is needed'
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -s y -l yes -d 'Agree to the changes of ~/.ssh without being asked'
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -l no-test -d 'Do not try ssh at the end'
 complete -c hop -n "__fish_hop_using_subcommand jupyter; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'

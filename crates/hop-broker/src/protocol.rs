@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The version of this protocol; the first line from the broker has it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A longer line is refused. A command line of ssh may be long.
 pub const LONGEST_LINE: usize = 256 * 1024;
 /// What a login may need of its caller's environment. The broker takes nothing else: a program of the user could set anything

@@ -19,6 +19,8 @@ pub struct Block<'a> {
     pub identity: Option<&'a Path>,
     /// CA certificates to trust beside the system's.
     pub ca_file: Option<&'a Path>,
+    /// SSH goes through a terminal of the server.
+    pub through_terminal: bool,
 }
 
 /// A word that a block cannot hold.
@@ -50,7 +52,8 @@ impl Block<'_> {
         let ca_file = ca_file.map(|file| format!(" --ca-file {file}")).unwrap_or_default();
         // ssh expands % in this line, where escaped names have one.
         let url = plain(self.url)?.replace('%', "%%");
-        line(format!("ProxyCommand {} proxy --start{ca_file} {url}", path(self.hop, true)?));
+        let way = if self.through_terminal { " --through-terminal" } else { "" };
+        line(format!("ProxyCommand {} proxy --start{way}{ca_file} {url}", path(self.hop, true)?));
         Ok(text)
     }
 }
@@ -79,7 +82,15 @@ mod tests {
 
     fn block<'a>(alias: &'a str, url: &'a str, hop: &'a str) -> Block<'a> {
         let identity = Some(Path::new("/home/al/.ssh/id_ed25519"));
-        Block { alias, host: "hub.example.org", hop: Path::new(hop), url, identity, ca_file: None }
+        Block {
+            alias,
+            host: "hub.example.org",
+            hop: Path::new(hop),
+            url,
+            identity,
+            ca_file: None,
+            through_terminal: false,
+        }
     }
 
     #[test]
@@ -103,6 +114,11 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Identit"), "{text}");
+        let text = Block { through_terminal: true, ..private }.text().unwrap();
+        assert!(
+            text.contains("/hop proxy --start --through-terminal --ca-file /etc/ca.pem wss://"),
+            "{text}"
+        );
     }
 
     #[test]

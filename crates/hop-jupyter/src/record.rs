@@ -48,6 +48,9 @@ pub struct Record {
     pub key_file: Option<PathBuf>,
     /// CA certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Nothing serves SSH there: it goes through a terminal of the server.
+    #[serde(default)]
+    pub through_terminal: bool,
 }
 
 /// The records of a person.
@@ -96,6 +99,7 @@ impl Record {
             keys_end: None,
             key_file: None,
             ca_file: None,
+            through_terminal: false,
         }
     }
 

@@ -19,6 +19,7 @@ const MOST: usize = 256 * 1024;
 pub enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
@@ -167,6 +168,7 @@ async fn ask(
     *request.method_mut() = match asked.method {
         Method::Get => hyper::Method::GET,
         Method::Post => hyper::Method::POST,
+        Method::Put => hyper::Method::PUT,
         Method::Delete => hyper::Method::DELETE,
     };
     *request.uri_mut() = target.path().parse().map_err(|_| wrong())?;

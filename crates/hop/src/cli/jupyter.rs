@@ -66,6 +66,7 @@ Examples:
   hop jupyter add https://hub.example.org --server lab --name lab
   hop jupyter add https://hub.example.org --key https://github.com/NAME.keys
   hop jupyter add https://hub.example.org --options '{\"profile\": \"small\"}'
+  hop jupyter add https://hub.example.org --through-terminal      nothing can be installed in its image
   hop jupyter add https://hub.example.org --token-file - --yes < token    without a terminal
 
 Without a desktop's keyring the token is in ~/.local/share/hop/secrets, encrypted. Its passphrase is asked for once in
@@ -97,6 +98,13 @@ pub(crate) struct Add {
     /// Time for the server to start
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     pub(crate) start_timeout: Duration,
+    /// Where nothing serves SSH and nothing can be installed: put hop into the home there, and carry SSH through a terminal of
+    /// the server; slower. Asked on a terminal where it is needed
+    #[arg(long)]
+    pub(crate) through_terminal: bool,
+    /// The hop to put there, where the server is another kind of machine than this [default: this one]
+    #[arg(long, value_name = "FILE", requires = "through_terminal")]
+    pub(crate) binary: Option<PathBuf>,
     /// Agree to the changes of ~/.ssh without being asked
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -4,7 +4,7 @@
 
 pub(crate) mod explain;
 mod hub;
-mod terminal;
+pub(crate) mod terminal;
 pub(crate) mod token;
 
 use self::hub::HubServer;

@@ -1,15 +1,15 @@
 //! `hop jupyter add`: from the Hub's address to `ssh NAME`.
 
 use super::token::{Wanted, obtain, store, stored};
-use super::{config, failed, hub, keys, records, save, start};
+use super::{by_terminal, config, failed, hub, keys, records, save, start};
 use crate::cli::jupyter::Add;
 use crate::command::proxy::explain::{self, TokenFrom};
-use crate::command::vault::Secrets;
+use crate::command::vault::{Secrets, ask_yes_no};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
 use hop_connect::Alias;
 use hop_jupyter::{Hub, HubAddress, Record};
-use hop_link::{ClientOptions, Target};
+use hop_link::Target;
 use std::process::{Command, Stdio};
 
 pub(super) async fn run(arguments: &Add) -> Result<(), CommandError> {
@@ -67,8 +67,13 @@ pub(super) async fn run(arguments: &Add) -> Result<(), CommandError> {
             .hint("the token is not sent there; ask the Hub's operator")
     })?;
     record.url = target.to_string();
-    reach(&hub, &target).await?;
-    let is_installed = keys::install(&mut record, &held.token, &chosen.lines).await?;
+    record.through_terminal = needs_terminal(&hub, &target, arguments).await?;
+    let is_installed = if record.through_terminal {
+        by_terminal::set_up(&hub, &mut record, &chosen.lines, arguments.binary.as_deref()).await?;
+        true
+    } else {
+        keys::install(&mut record, &held.token, &chosen.lines).await?
+    };
     record.key_file.clone_from(&chosen.public);
     config::write(&alias, &record, chosen.identity.as_deref(), arguments.yes)?;
     save(&record)?;
@@ -104,12 +109,27 @@ fn is_loopback(hub: &HubAddress) -> bool {
     Target::parse(hub.as_str()).is_ok_and(|target| target.is_loopback())
 }
 
-/// Whether SSH is served there.
-async fn reach(hub: &Hub, target: &Target) -> Result<(), CommandError> {
-    let trusting: ClientOptions = hub.options().clone();
-    match hop_link::connect(target, &trusting).await {
-        Ok(_socket) => Ok(()),
-        Err(error) => Err(explain::refused(target, &error, &TokenFrom::Given)),
+/// Whether SSH has to go through a terminal, since nothing serves it there.
+async fn needs_terminal(hub: &Hub, target: &Target, arguments: &Add) -> Result<bool, CommandError> {
+    if arguments.through_terminal {
+        return Ok(true);
+    }
+    match hop_link::connect(target, hub.options()).await {
+        Ok(_socket) => Ok(false),
+        Err(error) => {
+            let refused = explain::refused(target, &error, &TokenFrom::Given);
+            if !explain::is_nothing(target, &error) {
+                return Err(refused);
+            }
+            output::note(refused.message());
+            let question = "Put hop into your home there, and go through a terminal of the server? It is slower, and an open \
+                            connection keeps the server from being stopped when idle.";
+            match ask_yes_no(question)? {
+                Some(true) => Ok(true),
+                Some(false) | None => Err(refused
+                    .hint("--through-terminal works without it: slower, through a terminal of the server")),
+            }
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn write(
         url: &record.url,
         identity,
         ca_file: record.ca_file.as_deref(),
+        through_terminal: record.through_terminal,
     };
     let text = block.text().or_fail(ErrorKind::Config)?;
     let change = ssh_config().enable(alias, text).or_fail(ErrorKind::Config)?;

@@ -155,11 +155,24 @@ pub(crate) async fn prolong(record: &mut Record, token: &Secret) -> bool {
     is_done
 }
 
-async fn put_again(record: &Record, token: &Secret, end: Option<Timestamp>) -> Option<()> {
-    let options = web::options(None, false, None, TIME).ok()?;
-    let lines = KeySource::File(record.key_file.clone()?).read(&options).await.ok()?;
+/// The keys of this machine that were put there, as far as their file still has them.
+pub(super) async fn public_lines(record: &Record) -> Vec<PublicLine> {
+    let read = async {
+        let options = web::options(None, false, None, TIME).ok()?;
+        KeySource::File(record.key_file.clone()?).read(&options).await.ok()
+    };
     let is_known = |line: &PublicLine| record.keys.contains(&line.key.fingerprint().to_string());
-    let known: Vec<_> = lines.into_iter().filter(is_known).collect();
+    read.await.unwrap_or_default().into_iter().filter(is_known).collect()
+}
+
+async fn put_again(record: &Record, token: &Secret, end: Option<Timestamp>) -> Option<()> {
+    let known = public_lines(record).await;
+    if known.is_empty() {
+        return None;
+    }
+    if record.through_terminal {
+        return super::by_terminal::put_keys(record, token, &known, end).await.ok();
+    }
     let title = machine();
     let offer = Offer { keys: &known, title: &title, expires: end };
     let asked = door(record, token).ok()?.offer(&offer).await.ok()?;

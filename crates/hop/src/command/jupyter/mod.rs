@@ -4,6 +4,7 @@
 //! after they agreed.
 
 mod add;
+mod by_terminal;
 mod config;
 pub(crate) mod keys;
 mod list;

@@ -1,6 +1,6 @@
 //! `hop jupyter remove`: the block, the keys over there, the token.
 
-use super::{config, hub, keys, record, records, token};
+use super::{by_terminal, config, hub, keys, record, records, token};
 use crate::cli::jupyter::Remove;
 use crate::command::vault::Secrets;
 use crate::error::{CommandError, ErrorKind, OrFail};
@@ -13,7 +13,11 @@ pub(super) async fn run(arguments: &Remove) -> Result<(), CommandError> {
     let mut secrets = Secrets::of_user().await;
     let is_last = is_last(&record)?;
     if let Some(secret) = secrets.find(&token::label(&record)).await? {
-        keys::remove(&record, &secret).await;
+        if record.through_terminal {
+            by_terminal::remove(&record, &secret).await;
+        } else {
+            keys::remove(&record, &secret).await;
+        }
         if is_last {
             revoke(&record, secret).await?;
             let _ = secrets.remove(&token::label(&record)).await?;

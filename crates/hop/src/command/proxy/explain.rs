@@ -74,7 +74,7 @@ pub(super) fn is_not_running(error: &ConnectError) -> bool {
 }
 
 /// Whether something answers there that knows no such path: a Jupyter server looks for it without the slash, too.
-pub(super) fn is_nothing(target: &Target, error: &ConnectError) -> bool {
+pub(crate) fn is_nothing(target: &Target, error: &ConnectError) -> bool {
     let ConnectError::Refused(refusal) = error else { return false };
     let path = target.path().trim_end_matches('/');
     match refusal.status {

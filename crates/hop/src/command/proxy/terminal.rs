@@ -10,7 +10,7 @@ use hop_link::{
 };
 use serde::Deserialize;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// For the shell's start-up files and the program's start.
@@ -19,6 +19,11 @@ const BEGIN: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Where the program's complaints go over there.
 const LOG: &str = ".local/share/hop/terminal.log";
+
+/// Where the keys are that `hop jupyter add` put there.
+pub(crate) const KEYS: &str = ".local/share/hop/jupyter-keys";
+/// More than any script's answer and a shell's greetings.
+const MOST_PRINTED: usize = 1024 * 1024;
 
 /// A terminal, opened for one connection.
 pub(super) struct Opened {
@@ -92,6 +97,51 @@ pub(super) async fn carry<L: AsyncRead + AsyncWrite + Unpin>(
     ended
 }
 
+/// Runs a script that lies in the folder where the server's files begin; the rest of the line that it prints behind `marker`.
+pub(crate) async fn answer_of(
+    target: &Target,
+    options: &ClientOptions,
+    script: &str,
+    marker: &str,
+) -> Result<String, CommandError> {
+    let refused =
+        |error: ConnectError| super::explain::refused(target, &error, &super::explain::TokenFrom::Given);
+    let Opened { socket, place } = open(target, options).await.map_err(refused)?;
+    let asked = async {
+        let (messages, typing) = split(socket);
+        let (mut printed, mut typing) = (TerminalReader::new(messages), TerminalWriter::new(typing));
+        let line = format!(" exec sh \"${{JUPYTER_SERVER_ROOT:-.}}/{script}\"\r");
+        typing.write_all(line.as_bytes()).await?;
+        typing.flush().await?;
+        let mut text = Vec::new();
+        while text.len() < MOST_PRINTED && printed.read_buf(&mut text).await? > 0 {
+            if let Some(answer) = behind(&String::from_utf8_lossy(&text), marker) {
+                return Ok(Some(answer));
+            }
+        }
+        std::io::Result::Ok(None)
+    };
+    let asked = tokio::time::timeout(BEGIN, asked).await;
+    delete(&place, options).await;
+    let silent = |why: &str| {
+        CommandError::new(ErrorKind::Unavailable, format!("the terminal at {} {why}", place.host()))
+            .hint("see whether a terminal of JupyterLab comes up to a prompt")
+    };
+    match asked {
+        Ok(Ok(Some(answer))) => Ok(answer),
+        Ok(Ok(None)) => Err(silent("ended without an answer")),
+        Ok(Err(error)) => Err(silent(&format!("broke off: {error}"))),
+        Err(_elapsed) => Err(silent("gave no answer")),
+    }
+}
+
+/// The rest of the whole line that begins with a marker; at most 300 characters that a terminal can show.
+fn behind(text: &str, marker: &str) -> Option<String> {
+    let (_, rest) = text.split_once(marker)?;
+    let (line, _) = rest.split_once('\n')?;
+    Some(line.trim().chars().filter(|c| !c.is_control()).take(300).collect())
+}
+
 /// Ends the terminal and what runs in it. One that cannot be deleted ends by itself when it hears nobody.
 async fn delete(place: &Target, options: &ClientOptions) {
     let options = ClientOptions { time: GOODBYE, ..options.clone() };
@@ -99,7 +149,7 @@ async fn delete(place: &Target, options: &ClientOptions) {
 }
 
 /// A place in the same server: SSH would be at `…/sshd/`.
-fn beside(target: &Target, path: &str) -> Result<Target, ConnectError> {
+pub(crate) fn beside(target: &Target, path: &str) -> Result<Target, ConnectError> {
     let root = target.path().split('?').next().unwrap_or_default().trim_end_matches('/');
     let root = root.strip_suffix("/sshd").unwrap_or(root);
     target
@@ -108,7 +158,7 @@ fn beside(target: &Target, path: &str) -> Result<Target, ConnectError> {
 }
 
 /// The answer, unless it is a refusal.
-fn accepted(target: &Target, asked: &Target, answer: Answer) -> Result<Answer, ConnectError> {
+pub(crate) fn accepted(target: &Target, asked: &Target, answer: Answer) -> Result<Answer, ConnectError> {
     if (200..300).contains(&answer.status) {
         return Ok(answer);
     }
@@ -137,7 +187,7 @@ fn command(program: &str) -> Result<String, CommandError> {
     }
     Ok(format!(
         " exec sh -c 'mkdir -p \"$HOME/.local/share/hop\"; exec \"{home}{rest}\" endpoint --stdio --framed --inherit-env \
-         --user \"*\" --authorized-keys \"$HOME/.ssh/authorized_keys\" 2>\"$HOME/{LOG}\"'\r"
+         --user \"*\" --authorized-keys \"$HOME/.ssh/authorized_keys\" --authorized-keys \"$HOME/{KEYS}\" 2>\"$HOME/{LOG}\"'\r"
     ))
 }
 
@@ -170,6 +220,17 @@ mod tests {
         for bad in ["hop", "~", "~/", "/a b", "/$x", "/a'", "/a\"", "/`x`", "/a\n", "~x/hop", ""] {
             assert!(command(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_a_whole_line() {
+        assert_eq!(
+            behind("motd\r\n$ hop-told-7 Linux x86_64\r\n", "hop-told-7"),
+            Some("Linux x86_64".to_owned())
+        );
+        assert_eq!(behind("hop-told-7 Linux x86", "hop-told-7"), None);
+        assert_eq!(behind("nothing\n", "hop-told-7"), None);
+        assert_eq!(behind("hop-told-7 a\x1b[2Jb\n", "hop-told-7"), Some("a[2Jb".to_owned()));
     }
 
     #[test]
