@@ -521,6 +521,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn where_nothing_can_be_installed_hop_is_put_into_the_home() {
     let server_config = "c.ServerApp.jpserver_extensions = {'jupyter_server_terminals': True}\n".to_owned();
     let hub = Hub::start(&Options { has_wheel: false, server_config, ..Options::default() });
+    std::fs::remove_dir_all(hub.home().join(".ssh")).unwrap();
     let laptop = Laptop::new();
     let token = hub.token(&SMALL);
     let refused = add(&laptop, &hub, &token, &["--name", "shut"]).status(69).stderr();

@@ -185,9 +185,11 @@ fn command(program: &str) -> Result<String, CommandError> {
         return Err(CommandError::new(ErrorKind::Config, words)
             .hint("begin with / or ~/, and use letters, digits and /._-+@ only"));
     }
+    // The endpoint refuses a file that is not there: one that is named by mistake lets nobody in.
     Ok(format!(
-        " exec sh -c 'mkdir -p \"$HOME/.local/share/hop\"; exec \"{home}{rest}\" endpoint --stdio --framed --inherit-env \
-         --user \"*\" --authorized-keys \"$HOME/.ssh/authorized_keys\" --authorized-keys \"$HOME/{KEYS}\" 2>\"$HOME/{LOG}\"'\r"
+        " exec sh -c 'mkdir -p \"$HOME/.local/share/hop\"; for f in \"$HOME/.ssh/authorized_keys\" \"$HOME/{KEYS}\"; do \
+         [ -f \"$f\" ] && set -- \"$@\" --authorized-keys \"$f\"; done; exec \"{home}{rest}\" endpoint --stdio --framed \
+         --inherit-env --user \"*\" \"$@\" 2>\"$HOME/{LOG}\"'\r"
     ))
 }
 
