@@ -9,12 +9,13 @@ use crate::command::proxy::explain::{TokenFrom, refused};
 use crate::command::proxy::terminal::{KEYS, accepted, answer_of, beside};
 use crate::error::{CommandError, ErrorKind, OrFail};
 use crate::output;
-use aws_lc_rs::digest::{SHA256, digest};
 use base64ct::{Base64, Encoding as _};
 use hop_jupyter::{Hub, PublicLine, Record};
 use hop_link::{ClientOptions, Method, Request, Secret, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 
 /// Where the program is over there; `hop proxy --through-terminal` looks there.
@@ -53,7 +54,7 @@ pub(super) async fn set_up(
     let program = std::fs::read(&path).map_err(|error| {
         CommandError::new(ErrorKind::Config, format!("cannot read {}: {error}", path.display()))
     })?;
-    let sum = hex(digest(&SHA256, &program).as_ref());
+    let sum = hex(&Sha256::digest(&program));
     let look = format!(
         "told \"$(uname -s) $(uname -m) $(sha256sum \"$HOME/{FOLDER}/bin/hop\" 2>/dev/null | cut -c1-64)\"\n"
     );
@@ -168,11 +169,10 @@ fn without(lines: &[PublicLine], rest: &str) -> String {
 impl Server {
     fn of(record: &Record, options: &ClientOptions) -> Result<Self, CommandError> {
         let target = Target::parse(&record.url).or_fail(ErrorKind::Config)?;
-        let mut bytes = [0; 8];
-        aws_lc_rs::rand::fill(&mut bytes)
-            .map_err(|_| CommandError::new(ErrorKind::Internal, "the system has no random numbers"))?;
         let options = ClientOptions { time: TIME, ..options.clone() };
-        Ok(Self { target, options, id: hex(&bytes) })
+        // Chance enough to tell two from each other.
+        let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+        Ok(Self { target, options, id })
     }
 
     /// Runs a script there; what it says by `told`.
