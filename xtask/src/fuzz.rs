@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::tool::{Error, cargo, output, root, run, works};
 
 /// Each target with the longest input worth trying, in bytes.
-const TARGETS: [(&str, usize); 27] = [
+const TARGETS: [(&str, usize); 28] = [
     ("transport_before_keys", 8192),
     ("transport_after_keys", 4096),
     ("userauth_server", 4096),
@@ -28,6 +28,7 @@ const TARGETS: [(&str, usize); 27] = [
     ("agent", 4096),
     ("mux_master", 4096),
     ("forwards", 256),
+    ("terminal", 4096),
     ("broker_requests", 4096),
     ("sftp_requests", 2048),
     ("sftp_server", 4096),

@@ -130,13 +130,25 @@ impl Forward {
     pub fn parse(direction: Direction, text: &str) -> Result<Self, ForwardError> {
         let failed = |reason| ForwardError { text: text.to_owned(), reason };
         let parts = parts(text).ok_or_else(|| failed("a bracket is not closed"))?;
+        let is_odd = |c: char| c.is_control() || "[]".contains(c);
         let tcp = |host: &str, port: &str, least: u16| match port.parse::<u16>() {
+            _ if host.chars().any(|c| is_odd(c) || c.is_whitespace() || c == '/') => {
+                Err(failed("a host has no such character"))
+            }
             Ok(port) if port >= least => Ok(End::Tcp { host: host.to_owned(), port }),
             _ => Err(failed("a port is a number up to 65535")),
         };
         // Typed, an empty address is all of them; to the master, it is none.
         let bind = |host: &str, port: &str, least| tcp(if host.is_empty() { "*" } else { host }, port, least);
-        let unix = |path: &str| End::Unix { path: path.to_owned() };
+        let to = |host: &str, port: &str| match host {
+            "" => Err(failed("a destination has a host")),
+            host => tcp(host, port, 1),
+        };
+        // A colon would not be told from the one between the ends.
+        let unix = |path: &str| match path.chars().any(|c| is_odd(c) || c == ':') {
+            true => Err(failed("a path here has no colons, brackets and control characters")),
+            false => Ok(End::Unix { path: path.to_owned() }),
+        };
         let is_path = |part: &str| part.starts_with('/');
         // Only the host can say which port is free there.
         let least = u16::from(direction != Direction::Remote);
@@ -150,12 +162,12 @@ impl Forward {
             (Direction::Remote, [host, port]) if !is_path(host) && !is_path(port) => {
                 (bind(host, port, 0)?, None)
             }
-            (_, [from, to]) if is_path(from) && is_path(to) => (unix(from), Some(unix(to))),
-            (_, [port, to]) if is_path(to) => (tcp("", port, least)?, Some(unix(to))),
-            (_, [host, port, to]) if is_path(to) => (bind(host, port, least)?, Some(unix(to))),
-            (_, [from, host, port]) if is_path(from) => (unix(from), Some(tcp(host, port, 1)?)),
-            (_, [from, host, port]) => (tcp("", from, least)?, Some(tcp(host, port, 1)?)),
-            (_, [address, from, host, port]) => (bind(address, from, least)?, Some(tcp(host, port, 1)?)),
+            (_, [from, to]) if is_path(from) && is_path(to) => (unix(from)?, Some(unix(to)?)),
+            (_, [port, to]) if is_path(to) => (tcp("", port, least)?, Some(unix(to)?)),
+            (_, [host, port, to]) if is_path(to) => (bind(host, port, least)?, Some(unix(to)?)),
+            (_, [from, host, port]) if is_path(from) => (unix(from)?, Some(to(host, port)?)),
+            (_, [from, host, port]) => (tcp("", from, least)?, Some(to(host, port)?)),
+            (_, [address, from, host, port]) => (bind(address, from, least)?, Some(to(host, port)?)),
             _ => return Err(failed("it is [address:]port:host:port, with a path in place of either end")),
         };
         Ok(Self { direction, listen, connect })
@@ -209,6 +221,11 @@ mod tests {
             (Local, "8080:80"),
             (Local, "0:localhost:80"),
             (Local, "8080:localhost:0"),
+            (Local, "8080::80"),
+            (Local, "/::88"),
+            (Local, "8080:a b:80"),
+            (Local, "8080:[a]b]:80"),
+            (Local, "8080:[/a:b]"),
             (Local, "70000:localhost:80"),
             (Local, "[::1:8080:localhost:80"),
             (Local, "a:b:c:d:e"),
