@@ -25,7 +25,7 @@ pub(super) fn measurements() -> Vec<Measurement> {
             what: "`hop exec server -- true` beside `ssh -o ControlPath=… server true`, each over a master of its own to the same sshd, \
                    20 times one after the other; the median of each round",
             bound: "the server's own work for a session, some 2.4 ms, which both wait for. \
-                    Starting a program takes 0.8 ms, `hop` 1.1 more and `ssh` 2.7 more (`--version` and `-V`, medians of 60): \
+                    Starting a program takes 0.8 ms, `hop` 1.1 more and `ssh` 2.5 more (`--version` and `-V`, medians of 60): \
                     without its start `hop` would be at the goal, and no start is free.",
             work: Work::Own(exec),
         },
