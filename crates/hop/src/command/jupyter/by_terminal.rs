@@ -4,7 +4,7 @@
 //! What must stay true: it is done for the server's owner only; a program counts when it has arrived whole; what is uploaded is
 //! gone from the person's files afterwards.
 
-use super::{TIME, failed, hub, keys};
+use super::{TIME, failed, hub};
 use crate::command::proxy::explain::{TokenFrom, refused};
 use crate::command::proxy::terminal::{KEYS, accepted, answer_of, beside};
 use crate::error::{CommandError, ErrorKind, OrFail};
@@ -113,9 +113,8 @@ pub(super) async fn remove(record: &Record, token: &Secret) {
     let removed = async {
         let hub = hub(&record.hub, record.ca_file.as_deref())?.with_token(token.clone());
         let server = Server::of(record, hub.options())?;
-        let lines = keys::public_lines(record).await;
         let rest = "grep -q '^[^#]' \"$keys\" || rm -f \"$keys\" \"$folder/bin/hop\" \"$folder/terminal.log\"\ntold done\n";
-        let script = format!("{}{}", prepared(), without(&lines, rest));
+        let script = format!("{}{}", prepared(), without(&record.keys, rest));
         done(&server.run(&script).await?, "not removed")
     };
     if let Err(error) = removed.await {
@@ -141,28 +140,36 @@ fn prepared() -> String {
     )
 }
 
-/// Replaces these keys in the file, then does the rest.
+/// Replaces these keys in the file, then does the rest. Each line ends with its key's fingerprint: that is what is remembered here,
+/// wherever the key came from.
 fn keys_script(lines: &[PublicLine], end: Option<Timestamp>, rest: &str) -> String {
     let end = end.map(|end| format!("expiry-time=\"{}\" ", end.strftime("%Y%m%d%H%M%SZ")));
+    let fingerprints: Vec<String> = lines.iter().map(|line| line.key.fingerprint().to_string()).collect();
     let text: String = lines
         .iter()
-        .map(|line| format!("{}{}\n", end.as_deref().unwrap_or_default(), line.key.to_line(&line.comment)))
+        .zip(&fingerprints)
+        .map(|(line, fingerprint)| {
+            let comment = format!("{} {fingerprint}", line.comment);
+            format!("{}{}\n", end.as_deref().unwrap_or_default(), line.key.to_line(comment.trim_start()))
+        })
         .collect();
     // A line of keys begins with an option or an algorithm, never with this word.
-    without(lines, &format!("cat >> \"$keys\" << 'END-OF-KEYS'\n{text}END-OF-KEYS\n{rest}"))
+    without(&fingerprints, &format!("cat >> \"$keys\" << 'END-OF-KEYS'\n{text}END-OF-KEYS\n{rest}"))
 }
 
-/// Takes these keys out of the file, then does the rest.
-fn without(lines: &[PublicLine], rest: &str) -> String {
-    let blobs: String = lines
+/// Takes the keys with these fingerprints out of the file, then does the rest.
+fn without(fingerprints: &[String], rest: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ":+/".contains(c);
+    let these: String = fingerprints
         .iter()
-        .filter_map(|line| line.key.to_line("").split(' ').nth(1).map(|blob| format!(" -e {blob}")))
+        .filter(|fingerprint| !fingerprint.is_empty() && fingerprint.chars().all(is_plain))
+        .map(|fingerprint| format!(" -e {fingerprint}"))
         .collect();
-    if blobs.is_empty() {
+    if these.is_empty() {
         return rest.to_owned();
     }
     format!(
-        "grep -vF{blobs} \"$keys\" > \"$keys.new\"\nmv -f \"$keys.new\" \"$keys\" || told cannot write $keys\n{rest}"
+        "grep -vF{these} \"$keys\" > \"$keys.new\"\nmv -f \"$keys.new\" \"$keys\" || told cannot write $keys\n{rest}"
     )
 }
 

@@ -156,7 +156,7 @@ pub(crate) async fn prolong(record: &mut Record, token: &Secret) -> bool {
 }
 
 /// The keys of this machine that were put there, as far as their file still has them.
-pub(super) async fn public_lines(record: &Record) -> Vec<PublicLine> {
+async fn public_lines(record: &Record) -> Vec<PublicLine> {
     let read = async {
         let options = web::options(None, false, None, TIME).ok()?;
         KeySource::File(record.key_file.clone()?).read(&options).await.ok()
