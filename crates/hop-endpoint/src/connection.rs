@@ -212,7 +212,7 @@ impl Serving {
         let limits = &context.config.limits;
         tokio::select! {
             () = self.decide() => std::future::pending().await,
-            () = context.activity.idle_for(limits.idle) => "idle for too long",
+            () = context.idle_for(limits.idle) => "idle for too long",
             () = expired(&clock, not_after) => "the key or certificate has expired",
             () = async {
                 stop.cancelled().await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hop_model::Permissions;
 use hop_ssh::connection::ChannelKind;
@@ -95,6 +96,16 @@ impl Context {
             cut: CancellationToken::new(),
             once: Mutex::new(Once::default()),
         })
+    }
+
+    /// Waits until no channel data have gone by for this long, here or through what is lent to the gateway (which gives
+    /// back what is idle).
+    pub(crate) async fn idle_for(&self, limit: Option<Duration>) {
+        self.activity.idle_for(limit).await;
+        while self.connection.0.lends() {
+            self.activity.touch();
+            self.activity.idle_for(limit).await;
+        }
     }
 
     /// The connection's private directory.

@@ -6,18 +6,15 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use hop_ssh::Lender;
-use hop_ssh::driver::ChannelWriter;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
-use crate::readiness::register_shared;
+use crate::readiness::register;
 
 /// A pipe that has moved this much is worth a larger one.
 const GROW_AFTER: usize = 256 * 1024;
@@ -35,9 +32,8 @@ const LARGEST_PIPE_PACKET: usize = 4096;
 /// A nonblocking descriptor registered with the runtime of the current thread.
 #[derive(Debug)]
 pub struct Descriptor {
-    inner: AsyncFd<Arc<OwnedFd>>,
+    inner: AsyncFd<OwnedFd>,
     kind: Kind,
-    lender: Lender,
 }
 
 #[derive(Debug)]
@@ -53,6 +49,11 @@ impl Descriptor {
         Self::new(end, Kind::Pipe(AtomicUsize::new(0)))
     }
 
+    /// The descriptor itself, which nobody here waits for any more.
+    pub(crate) fn into_inner(self) -> OwnedFd {
+        self.inner.into_inner()
+    }
+
     /// The master side of a pty.
     pub(crate) fn pty_master(master: OwnedFd) -> io::Result<Self> {
         Self::new(master, Kind::PtyMaster)
@@ -60,13 +61,7 @@ impl Descriptor {
 
     fn new(descriptor: OwnedFd, kind: Kind) -> io::Result<Self> {
         fcntl_setfl(&descriptor, fcntl_getfl(&descriptor)? | OFlags::NONBLOCK)?;
-        let descriptor = Arc::new(descriptor);
-        let lender = Lender::new(Arc::clone(&descriptor));
-        Ok(Self {
-            inner: register_shared(descriptor, Interest::READABLE | Interest::WRITABLE)?,
-            kind,
-            lender,
-        })
+        Ok(Self { inner: register(descriptor, Interest::READABLE | Interest::WRITABLE)?, kind })
     }
 
     /// Reads some bytes; 0 is the end of the stream.
@@ -109,18 +104,6 @@ impl Descriptor {
             Err(Errno::IO) if matches!(self.kind, Kind::PtyMaster) => Ok(0),
             other => Ok(other?),
         }
-    }
-
-    /// Waits until nothing of it is [lent](Self::poll_lend) any more.
-    pub(crate) fn poll_over(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.lender.poll_over(context)
-    }
-
-    /// Has the peer sent what lies in a busy pipe, without reading it, as far as that can be done now: how many bytes.
-    pub(crate) fn poll_lend(&self, context: &mut Context<'_>, sink: &mut ChannelWriter) -> Poll<usize> {
-        // Where little has been moved, asking each time would cost more than it saves.
-        let is_busy = matches!(&self.kind, Kind::Pipe(total) if total.load(Ordering::Relaxed) > GROW_AFTER);
-        if is_busy { sink.poll_lend(context, &self.lender) } else { Poll::Ready(0) }
     }
 
     /// Whether a read of so many bytes says that no more is there (epoll(7), "Edge-triggered"): then another one, which

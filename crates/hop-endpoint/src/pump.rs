@@ -7,10 +7,9 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use hop_ssh::driver::ChannelWriter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::descriptor::{Descriptor, GROWN_OUTPUT};
+use crate::descriptor::GROWN_OUTPUT;
 use crate::limits::Activity;
 
 /// One read by default: two of the largest packets, or a whole small pipe. What a sink does not take of it is kept.
@@ -42,11 +41,12 @@ pub(crate) struct Pump {
     written: usize,
     /// What one read may bring.
     read: usize,
+    moved: u64,
 }
 
 impl Default for Pump {
     fn default() -> Self {
-        Self { rest: Vec::new(), written: 0, read: READ }
+        Self { rest: Vec::new(), written: 0, read: READ, moved: 0 }
     }
 }
 
@@ -62,48 +62,34 @@ impl Pump {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        std::future::poll_fn(|context| {
-            self.poll_with_scratch(context, Pin::new(source), Pin::new(sink), activity)
-        })
-        .await
+        std::future::poll_fn(|context| self.poll(context, source, sink, activity)).await
     }
 
-    /// The same from a program's pipe to the peer. What lies there leaves without being read where the connection can do
-    /// that, else it is copied. Cancel-safe like [`run`](Self::run).
-    pub(crate) async fn run_lending(
-        &mut self,
-        source: &mut Descriptor,
-        sink: &mut ChannelWriter,
-        activity: &Activity,
-    ) -> Stopped {
-        std::future::poll_fn(|context| {
-            loop {
-                ready!(source.poll_over(context));
-                if !self.rest.is_empty() || ready!(source.poll_lend(context, sink)) == 0 {
-                    break;
-                }
-                activity.touch();
-            }
-            self.poll_with_scratch(context, Pin::new(source), Pin::new(sink), activity)
-        })
-        .await
+    /// How many bytes it has read.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved
     }
 
-    fn poll_with_scratch<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    /// One turn of [`run`](Self::run).
+    pub(crate) fn poll<R, W>(
         &mut self,
         context: &mut Context<'_>,
-        source: Pin<&mut R>,
-        sink: Pin<&mut W>,
+        source: &mut R,
+        sink: &mut W,
         activity: &Activity,
-    ) -> Poll<Stopped> {
+    ) -> Poll<Stopped>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
         let mut scratch = SCRATCH.take();
         scratch.resize(READ_FOR_PEER.max(READ), 0);
-        let polled = self.poll(context, source, sink, activity, &mut scratch);
+        let polled = self.poll_turn(context, Pin::new(source), Pin::new(sink), activity, &mut scratch);
         SCRATCH.set(scratch);
         polled
     }
 
-    fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    fn poll_turn<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         mut source: Pin<&mut R>,
@@ -128,6 +114,7 @@ impl Pump {
             activity.touch();
             let mut bytes = buffer.filled();
             moved += bytes.len();
+            self.moved += bytes.len() as u64;
             while !bytes.is_empty() {
                 match sink.as_mut().poll_write(context, bytes) {
                     Poll::Ready(Ok(count @ 1..)) => bytes = bytes.get(count..).unwrap_or_default(),
@@ -145,7 +132,7 @@ impl Pump {
     }
 
     /// Writes what the sink would not take earlier.
-    fn poll_rest<W: AsyncWrite>(
+    pub(crate) fn poll_rest<W: AsyncWrite>(
         &mut self,
         context: &mut Context<'_>,
         mut sink: Pin<&mut W>,

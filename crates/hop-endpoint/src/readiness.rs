@@ -4,7 +4,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -13,14 +12,5 @@ use tokio::io::unix::AsyncFd;
 pub(crate) fn register(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays open and names the same open file until it is dropped, and AsyncFd owns it;
     // its as_raw_fd is a field access.
-    unsafe { AsyncFd::register_with_interest(descriptor, interest) }.map_err(io::Error::from)
-}
-
-/// The same for one that others hold, too.
-pub(crate) fn register_shared(
-    descriptor: Arc<OwnedFd>,
-    interest: Interest,
-) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
-    // SAFETY: as above; whoever else holds the Arc cannot close or replace what is in it while AsyncFd has its share.
     unsafe { AsyncFd::register_with_interest(descriptor, interest) }.map_err(io::Error::from)
 }

@@ -4,6 +4,7 @@
 //! and when the client closes the channel or the connection ends, the process group is hung up.
 
 mod display;
+mod flows;
 mod plan;
 mod run;
 mod setup;

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::login::{self, Proven};
 use crate::origin::Origin;
 use crate::penalties::Penalties;
+use crate::pipes::Pipes;
 use crate::sessions::{End, Sessions};
 use crate::stream::{ClientStream, VisitorStream};
 use crate::unrecorded::Unrecorded;
@@ -94,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) unrecorded: Unrecorded,
     entrance: Entrance,
     penalties: Mutex<Penalties>,
+    pub(crate) pipes: Pipes,
     /// Connections, whichever way they came.
     tasks: TaskTracker,
 }
@@ -127,6 +129,7 @@ impl Gateway {
             unrecorded: Unrecorded::default(),
             entrance: Entrance::new(config.limits.door),
             penalties: Mutex::new(Penalties::new(config.limits.penalties)),
+            pipes: Pipes::default(),
             tasks: TaskTracker::new(),
             judge,
             config,

@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod origin;
 mod penalties;
+mod pipes;
 mod project;
 mod proxied;
 mod sessions;

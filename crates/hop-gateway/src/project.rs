@@ -220,7 +220,7 @@ async fn relay(
     if coming.is_some() {
         relay.await_server(shared.config.limits.tell, now);
     }
-    let mut driver = RelayDriver::new(relay, stream, far_stream);
+    let mut driver = RelayDriver::new(relay, stream, far_stream).borrowing(Box::new(shared.pipes.clone()));
     let meter = driver.meter();
     let why = OnceLock::new();
     let stop = async {

@@ -1,7 +1,8 @@
 //! The byte streams that a gateway holds: towards a client, and towards an environment that may still be starting.
 
-use hop_ssh::driver::QuickAck;
+use hop_ssh::driver::{BringsDescriptors, QuickAck};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -113,6 +114,17 @@ impl AsyncRead for FarStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.get_mut().poll_there(cx))?.poll_read(cx, buffer)
+    }
+}
+
+impl BringsDescriptors for FarStream {
+    fn poll_read_with_descriptors(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+        brought: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.get_mut().poll_there(cx))?.poll_read_with_descriptors(cx, room, brought)
     }
 }
 

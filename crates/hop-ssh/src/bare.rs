@@ -7,10 +7,10 @@
 
 use crate::buffer::{InBuf, OutBuf};
 use crate::error::Error;
-use crate::lent::Loan;
 use crate::message::{self, DisconnectReason};
 use crate::packet::LONGEST_PACKET;
 use crate::transport::{LONGEST_BACKLOG, Payload, disconnect, read_disconnect};
+use std::os::fd::OwnedFd;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod script;
@@ -131,26 +131,21 @@ impl BareTransport {
         self.send(&disconnect(reason, description), &[])
     }
 
+    /// Sends a payload and descriptors with it.
+    pub(crate) fn send_passing(&mut self, payload: &[u8], descriptors: Vec<OwnedFd>) -> Result<(), Error> {
+        self.output.pass(descriptors);
+        self.send(payload, &[])
+    }
+
     pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {
-        self.begin(head, body.len())?.extend_from_slice(body);
-        Ok(())
-    }
-
-    /// Sends a payload whose second part lies in a pipe.
-    pub(crate) fn send_lent(&mut self, head: &[u8], body: Loan) -> Result<(), Error> {
-        self.begin(head, body.left())?;
-        self.output.lend(body);
-        Ok(())
-    }
-
-    fn begin(&mut self, head: &[u8], body: usize) -> Result<&mut Vec<u8>, Error> {
         if self.output.len() > LONGEST_BACKLOG {
             return Err(Error::Limit { limit: "it does not read our answers" });
         }
-        let length = u32::try_from(head.len() + body).unwrap_or(u32::MAX);
+        let length = u32::try_from(head.len() + body.len()).unwrap_or(u32::MAX);
         let out = self.output.tail();
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(head);
-        Ok(out)
+        out.extend_from_slice(body);
+        Ok(())
     }
 }

@@ -3,11 +3,10 @@
 //! Must stay true: an idle leg owns no buffer. Buffers come from a small per-thread pool and go back
 //! as soon as they are empty, so that a thousand idle connections cost no more than one busy one.
 
-use crate::lent::Loan;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 
 /// The size of a pooled buffer in bytes: what one read from a socket may bring, and what the sender
 /// fills (128 KiB) plus the packet that goes over it. It stays well under the second-level cache,
@@ -110,73 +109,52 @@ impl InBuf {
     }
 }
 
-/// Bytes to be sent, already sealed; on a bare leg there may be some between them that lie in a pipe.
+/// Bytes to be sent, already sealed; on a bare leg descriptors may go with some of them.
 #[derive(Default)]
 pub struct OutBuf {
     bytes: Vec<u8>,
     start: usize,
-    lent: VecDeque<Lent>,
+    passed: VecDeque<Passed>,
 }
 
-/// What is lent and where it belongs: before the byte at this index.
-struct Lent {
+/// Descriptors, and the index of the byte that they go with.
+struct Passed {
     at: usize,
-    loan: Loan,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl OutBuf {
-    /// What is to be written next: all of it, or what comes before bytes that are lent.
+    /// What is to be written next: all of it, or what comes before descriptors (or further ones).
     pub fn pending(&self) -> &[u8] {
         self.bytes.get(self.start..self.end()).unwrap_or_default()
     }
 
     fn end(&self) -> usize {
-        self.lent.front().map_or(self.bytes.len(), |lent| lent.at)
+        let next = self.passed.iter().map(|passed| passed.at).find(|at| *at > self.start);
+        next.unwrap_or(self.bytes.len())
     }
 
-    /// Says that `count` bytes of [`pending`](Self::pending) were written.
+    /// What is to go with the first byte of [`pending`](Self::pending).
+    pub(crate) fn passed(&self) -> &[OwnedFd] {
+        match self.passed.front() {
+            Some(passed) if passed.at == self.start => &passed.descriptors,
+            _ => &[],
+        }
+    }
+
+    /// Lets descriptors go with the next byte that is appended.
+    pub(crate) fn pass(&mut self, descriptors: Vec<OwnedFd>) {
+        self.passed.push_back(Passed { at: self.bytes.len(), descriptors });
+    }
+
+    /// Says that `count` bytes of [`pending`](Self::pending) were written, with what was to go with the first.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end());
-        self.release_if_empty();
-    }
-
-    /// Appends bytes that lie in a pipe.
-    pub(crate) fn lend(&mut self, loan: Loan) {
-        self.lent.push_back(Lent { at: self.bytes.len(), loan });
-    }
-
-    /// What is lent and to be moved next, if that comes before all else.
-    pub(crate) fn next_lent(&mut self) -> Option<&mut Loan> {
-        self.lent.front_mut().filter(|lent| lent.at == self.start).map(|lent| &mut lent.loan)
-    }
-
-    /// Lets go of a loan that is over.
-    pub(crate) fn finish_lent(&mut self) {
-        self.lent.pop_front_if(|lent| lent.loan.left() == 0);
-        self.release_if_empty();
-    }
-
-    /// Reads all that is lent, for whoever can only write bytes.
-    pub(crate) fn settle(&mut self) -> io::Result<()> {
-        if self.lent.is_empty() {
-            return Ok(());
+        if count > 0 {
+            self.passed.pop_front_if(|passed| passed.at == self.start);
         }
-        let mut whole = Vec::with_capacity(self.len());
-        let mut from = self.start;
-        for Lent { at, loan } in std::mem::take(&mut self.lent) {
-            whole.extend_from_slice(self.bytes.get(from..at).unwrap_or_default());
-            from = at;
-            loan.read_to(&mut whole)?;
-        }
-        whole.extend_from_slice(self.bytes.get(from..).unwrap_or_default());
-        (self.bytes, self.start) = (whole, 0);
-        Ok(())
-    }
-
-    fn release_if_empty(&mut self) {
-        if self.start == self.bytes.len() && self.lent.is_empty() {
+        self.start = (self.start + count).min(self.bytes.len());
+        if self.start == self.bytes.len() {
             self.start = 0;
-            self.lent = VecDeque::new();
             let mut buffer = std::mem::take(&mut self.bytes);
             buffer.clear();
             OUTPUTS.with_borrow_mut(|pool| keep(pool, buffer));
@@ -185,7 +163,7 @@ impl OutBuf {
 
     /// How many bytes wait to be written.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start + self.lent.iter().map(|lent| lent.loan.left()).sum::<usize>()
+        self.bytes.len() - self.start
     }
 
     /// Whether nothing waits to be written.
@@ -199,9 +177,11 @@ impl OutBuf {
             self.bytes = OUTPUTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(POOLED));
         }
         // Where the stream takes pieces, what is left is moved only for want of room, and then seldom.
-        if self.lent.is_empty() && self.start >= POOLED / 2 && self.bytes.capacity() - self.bytes.len() < ROOM
-        {
+        if self.start >= POOLED / 2 && self.bytes.capacity() - self.bytes.len() < ROOM {
             self.bytes.drain(..self.start);
+            for passed in &mut self.passed {
+                passed.at -= self.start;
+            }
             self.start = 0;
         }
         &mut self.bytes
@@ -228,6 +208,35 @@ mod tests {
         assert_eq!(output.pending(), b"c");
         output.consume(1);
         assert_eq!(output.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn descriptors_go_with_their_byte() {
+        let mut output = OutBuf::default();
+        let descriptor = || vec![OwnedFd::from(std::fs::File::open("/dev/null").unwrap())];
+        output.tail().extend_from_slice(b"abc");
+        output.pass(descriptor());
+        output.tail().extend_from_slice(b"de");
+        output.pass(descriptor());
+        output.tail().extend_from_slice(&vec![b'f'; POOLED]);
+        assert_eq!((output.pending(), output.passed().len()), (&b"abc"[..], 0));
+        output.consume(2);
+        assert_eq!((output.pending(), output.passed().len()), (&b"c"[..], 0));
+        output.consume(1);
+        assert_eq!((output.pending(), output.passed().len()), (&b"de"[..], 1));
+        output.consume(1);
+        assert_eq!((output.pending(), output.passed().len()), (&b"e"[..], 0));
+        output.consume(1);
+        assert_eq!((output.pending().len(), output.passed().len()), (POOLED, 1));
+        output.consume(POOLED - 1);
+        // Room is made by moving what is left.
+        output.pass(descriptor());
+        output.tail().extend_from_slice(b"gh");
+        assert_eq!((output.pending(), output.passed().len()), (&b"f"[..], 0));
+        output.consume(1);
+        assert_eq!((output.pending(), output.passed().len()), (&b"gh"[..], 1));
+        output.consume(2);
+        assert!(output.is_empty() && output.passed().is_empty());
     }
 
     #[test]

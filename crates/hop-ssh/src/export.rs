@@ -32,6 +32,9 @@ pub enum NotNow {
     /// The first key exchange is not done.
     #[error("the connection is not established")]
     NotEstablished,
+    /// Pipes are lent to it, and their readiness is this process's: they go back when they have been idle.
+    #[error("pipes of the far side are lent to it")]
+    Lent,
 }
 
 /// Why state cannot be taken up.

@@ -156,6 +156,11 @@ impl Leg {
         }
     }
 
+    /// Whether its other end is a process of this site.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self, Self::Bare(_))
+    }
+
     /// The transport, if the leg is sealed.
     pub fn transport(&self) -> Option<&Transport> {
         match self {

@@ -17,7 +17,7 @@ pub mod export;
 pub mod fuzzing;
 mod kex;
 mod leg;
-mod lent;
+mod lending;
 pub mod message;
 mod packet;
 #[cfg(test)]
@@ -34,5 +34,5 @@ pub use crypto::warm_up;
 pub use error::{Error, Malformed};
 pub use kex::VerifiedHostKey;
 pub use leg::Leg;
-pub use lent::Lender;
+pub use lending::LARGEST_INPUT;
 pub use transport::{Payload, PeerExtensions, Transport};

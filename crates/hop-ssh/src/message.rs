@@ -78,6 +78,14 @@ pub const PONG: u8 = 193;
 pub const WORD: u8 = 200;
 /// The endpoint has taken the gateway's word.
 pub const WORD_TAKEN: u8 = 201;
+/// An endpoint lends pipes of a channel to the relay; this and the next three only on a bare transport.
+pub const LEND: u8 = 202;
+/// The relay has taken them.
+pub const LENT: u8 = 203;
+/// The endpoint has nothing left of that flow.
+pub const LOAN_START: u8 = 204;
+/// The relay gives them back.
+pub const LOAN_RETURNED: u8 = 205;
 
 /// Why a connection was ended (RFC 4253 section 11.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -25,15 +25,11 @@ pub(super) fn measurements() -> Vec<Measurement> {
             title: "download",
             what: "`ssh project cat FILE > /dev/null` of 1 GiB. The relay is the gateway's engine with a second leg that is \
                    SSH, too, as a test program: the gateway itself has no such legs yet",
-            bound: "processor time: on two cores no wall is below half of the CPU of all, and the direct way is nearly as good as \
-                    there. So the wall can only be what `CPU of all` is beside direct; with a third core the stages run beside one \
-                    another. Whatever the direct endpoint does (AES, TCP over loopback, waking the client), the gateway does in its place; \
-                    what comes on top is the way between them: one more process to wake for each pipe's worth, which the kernel moves \
-                    without copying it (splice), and one copy out of the Unix socket. A core that neighbours use costs the longer chain \
-                    more. Where the system's congestion control is BBR, ours is Reno on loopback, both in the gateway and in the \
-                    direct endpoint, but not in sshd, which keeps the system's: BBR's timers cost a third of a relay's processor time. \
-                    Tried: more room in the Unix socket to the endpoint: 5 to 13 % faster, and a keystroke beside a full download took \
-                    211 ms instead of 125; one thread instead of two: no difference.",
+            bound: "processor time: on two cores no wall is below half of the CPU of all. The gateway reads the program's pipe itself, \
+                    so that what the direct endpoint does (AES, TCP over loopback, waking the client) is done once, by the \
+                    gateway in its place; what comes on top is the first megabyte, which passes through the endpoint. \
+                    Where the system's congestion control is BBR, ours is Reno on loopback, both in the gateway and in the \
+                    direct endpoint, but not in sshd, which keeps the system's: BBR's timers cost a third of a relay's processor time.",
             work: Work::Own(download),
         },
         Measurement {

@@ -11,6 +11,7 @@ use hop_ssh::connection::{ChannelRequest, Stream};
 use hop_ssh::driver::{Channel, ChannelRequests, IncomingChannelRequest};
 use tokio::io::AsyncWriteExt;
 
+use super::flows::{Input, Output};
 use super::setup::window_size;
 use crate::context::Context;
 use crate::descriptor::Available;
@@ -52,44 +53,32 @@ impl Running<'_> {
     /// Ends when the process has ended *and* everybody who holds its output has closed it, as with sshd: a
     /// background child that still writes keeps the session open.
     pub(super) async fn piped(self, process: PipedProcess) -> Outcome {
-        let PipedProcess { mut child, stdin, mut stdout, mut stderr, notice } = process;
+        let PipedProcess { mut child, stdin, stdout, stderr, notice } = process;
         let activity = &self.context.activity;
-        let mut from_client = self.channel.reader(Stream::Data);
-        let mut to_client = self.channel.writer(Stream::Data);
         let mut errors_to_client = self.channel.writer(Stream::Stderr);
         if let Some(notice) = notice {
             // A client that does not read is gone.
             let _unread = errors_to_client.write_all(notice.as_bytes()).await;
         }
-        let mut stdin = Some(stdin);
-        let (mut input, mut output, mut errors) = (Pump::default(), Pump::to_peer(), Pump::to_peer());
-        let (mut output_open, mut errors_open, mut ending) = (true, true, None);
+        let mut input = Input::new(self.channel.reader(Stream::Data), stdin);
+        let mut output = Output::new((self.channel.writer(Stream::Data), stdout), (errors_to_client, stderr));
+        let (mut output_open, mut ending) = (true, None);
         loop {
-            if let (false, false, Some(ending)) = (output_open, errors_open, ending) {
+            if let (false, Some(ending)) = (output_open, ending) {
                 return Outcome::Ended(ending);
             }
-            let feed = async {
-                match &mut stdin {
-                    Some(stdin) => input.run(&mut from_client, stdin, activity).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 incoming = self.requests.next() => match incoming {
                     Some(incoming) => answer(incoming, &child, None, self.may_signal),
                     None => {
-                        drop((stdin, stdout, stderr));
+                        drop((input, output));
                         child.hang_up(self.context.config.limits.hang_up).await;
                         return Outcome::ClosedByClient;
                     }
                 },
-                _ = output.run_lending(&mut stdout, &mut to_client, activity), if output_open => output_open = false,
-                _ = errors.run_lending(&mut stderr, &mut errors_to_client, activity), if errors_open => {
-                    errors_open = false;
-                }
-                stopped = feed => {
-                    stdin = None;
+                () = output.run(activity), if output_open => output_open = false,
+                stopped = input.run(activity) => {
                     if stopped == Stopped::SinkClosed {
                         self.refuse_input();
                     }

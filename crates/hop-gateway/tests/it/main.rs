@@ -5,6 +5,7 @@
 
 mod alike;
 mod between;
+mod bulk;
 mod certificates;
 mod editor;
 mod ending;

@@ -5,6 +5,7 @@
 //! data stays readable after the peer's CLOSE.
 
 use super::Waiting;
+use super::lend::Loan;
 use super::replies::OwedReplies;
 use super::requests::ChannelRequest;
 use super::window::Window;
@@ -111,6 +112,7 @@ pub(crate) struct Receive {
     pub(crate) closed: bool,
     /// Nobody reads any more: what comes is thrown away and credited.
     pub(crate) discard: bool,
+    pub(crate) loan: Loan,
 }
 
 /// The sending half.
@@ -124,6 +126,7 @@ pub(crate) struct Send {
     pub(crate) closing: bool,
     pub(crate) closed: bool,
     pub(crate) scheduled: bool,
+    pub(crate) loan: Loan,
 }
 
 #[derive(Debug)]
@@ -162,6 +165,7 @@ impl Channel {
                 eof: false,
                 closed: false,
                 discard: false,
+                loan: Loan::None,
             },
             send: Send {
                 window: 0,
@@ -172,6 +176,7 @@ impl Channel {
                 closing: false,
                 closed: false,
                 scheduled: false,
+                loan: Loan::None,
             },
             requests: VecDeque::new(),
             owed: OwedReplies::new(most_requests),

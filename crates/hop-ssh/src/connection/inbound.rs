@@ -40,6 +40,10 @@ impl Engine {
                         self.leg.send_unimplemented(&payload)?;
                     }
                 }
+                message::LENT | message::LOAN_RETURNED if self.lends => {
+                    let owned = bytes.to_vec();
+                    self.on_lending(&owned)?;
+                }
                 // RFC 4252 section 5.1: authentication requests after success are ignored.
                 message::USERAUTH_REQUEST => {}
                 _ => self.leg.send_unimplemented(&payload)?,

@@ -19,6 +19,7 @@ mod table;
 mod window;
 
 pub use channel::Stream;
+pub(crate) use channel::{LARGEST_DATA, data_head, numbered};
 pub use kinds::{ChannelKind, TcpEnds};
 pub(crate) use outbound::{Read, Written};
 pub(crate) use replies::{OwedReplies, Ticket};
@@ -126,8 +127,8 @@ pub(crate) struct Engine {
     push: Option<Push>,
     ended: Option<Arc<Error>>,
     wakers: EngineWakers,
-    /// Whether the stream takes bytes from a pipe.
-    splices: bool,
+    /// Whether programs' pipes can be lent to a relay.
+    lends: bool,
 }
 
 /// Global requests in both directions.
@@ -169,7 +170,7 @@ impl Engine {
             push: limits.push.map(Push::new),
             ended: None,
             wakers: EngineWakers::default(),
-            splices: false,
+            lends: false,
         }
     }
 

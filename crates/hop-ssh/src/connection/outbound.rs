@@ -96,6 +96,9 @@ impl Engine {
                 Stream::Stderr => &mut channel.wakers.stderr,
             };
             *slot = Some(waker.clone());
+            if stream == Stream::Data {
+                self.start_input(local)?;
+            }
             return Ok(Read::Pending);
         }
         self.credit(local, count, now)?;

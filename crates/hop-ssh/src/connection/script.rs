@@ -162,7 +162,7 @@ impl Bench {
     /// A lot of data, without its bytes being in the script.
     fn data(&mut self, script: &mut Script<'_>) {
         let (channel, count) = (u32::from(script.byte() % 16), script.amount().min(100_000));
-        let mut payload = channel::data_head(Stream::Data, channel, count);
+        let mut payload = data_head(Stream::Data, channel, count);
         payload.resize(payload.len() + count, 1);
         self.deliver(&payload);
     }

@@ -266,7 +266,7 @@ fn wrong_peers_get_the_right_reason() {
 fn a_peer_that_overruns_its_window_is_cut_off() {
     let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
     let (_, there) = pair.open();
-    let head = channel::data_head(Stream::Data, there, 32 * 1024);
+    let head = data_head(Stream::Data, there, 32 * 1024);
     let error = loop {
         pair.client.leg.send(&head, &[0; 32 * 1024]).unwrap();
         pass(&mut pair.client.leg, &mut pair.server.leg, usize::MAX);
@@ -404,7 +404,7 @@ fn a_channel_that_takes_no_data_is_no_channel() {
     let mut pair = Pair::new(Limits::default(), RekeyLimits::default());
     let (caller, _answer) = oneshot::channel();
     let here = pair.server.open(&ChannelKind::AuthAgent, caller).unwrap().unwrap();
-    let mut confirm = channel::numbered(message::CHANNEL_OPEN_CONFIRMATION, here);
+    let mut confirm = numbered(message::CHANNEL_OPEN_CONFIRMATION, here);
     for field in [0u32, 1 << 20, 0] {
         confirm.extend_from_slice(&field.to_be_bytes());
     }
@@ -446,7 +446,7 @@ fn requests_that_nobody_takes_are_bounded_in_bytes() {
     let channels: Vec<u32> = (0..20).map(|_| pair.open().1).collect();
     let mut taken = 0;
     let error = channels.iter().cycle().find_map(|channel| {
-        let mut request = channel::numbered(message::CHANNEL_REQUEST, *channel);
+        let mut request = numbered(message::CHANNEL_REQUEST, *channel);
         request.put_string("exec");
         request.put_boolean(false);
         request.put_string(vec![b'x'; 200_000]);

@@ -28,6 +28,12 @@ const ENOUGH: u64 = 500_000_000;
 /// Grants that must have been used before the distance counts as known.
 const TRIPS: u32 = 8;
 
+/// The longest way there and back for which a window of [`INITIAL`] bytes is kept if it has sufficed so far: it carries
+/// 100 MB/s then, should more be wanted.
+const NEAR: Duration = Duration::from_millis(20);
+/// So many whole windows in a row must have sufficed.
+const SUFFICED: u32 = 2;
+
 /// The memory that all channels of one connection share, in bytes.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -81,6 +87,8 @@ pub(crate) struct Window {
     trip: Duration,
     trips: u32,
     epoch: Option<Epoch>,
+    /// How many epochs in a row ended without a reason to grow.
+    sufficed: u32,
 }
 
 /// The time in which the peer uses one whole window.
@@ -110,12 +118,33 @@ impl Window {
             trip: Duration::MAX,
             trips: 0,
             epoch: None,
+            sufficed: 0,
         }
     }
 
     /// What to announce when the channel is opened.
     pub(crate) fn size(&self) -> u32 {
         self.size
+    }
+
+    /// How many bytes the peer may still send.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.limit.saturating_sub(self.received)
+    }
+
+    /// Whether the window is as large as it needs to be, as far as one can know.
+    pub(crate) fn suffices(&self) -> bool {
+        self.sufficed >= SUFFICED && self.trip <= NEAR
+    }
+
+    /// Counts what somebody else has received, handed on and granted.
+    pub(crate) fn settle(&mut self, moved: u64, granted: u64) {
+        self.received = self.received.saturating_add(moved);
+        self.consumed = self.consumed.saturating_add(moved);
+        self.limit = self.limit.saturating_add(granted);
+        // When it was granted is not known here.
+        self.edges.clear();
+        (self.epoch, self.last_arrival) = (None, None);
     }
 
     /// Counts received bytes.
@@ -177,12 +206,18 @@ impl Window {
         let took = now.saturating_duration_since(epoch.since);
         let bound = epoch.drained && epoch.dry > Duration::ZERO && epoch.dry * DRY_SHARE >= took;
         self.epoch = None;
-        if !bound || self.trips < TRIPS {
+        if !bound {
+            self.sufficed = self.sufficed.saturating_add(1);
+            return;
+        }
+        if self.trips < TRIPS {
+            self.sufficed = 0;
             return;
         }
         let needed = u128::from(ENOUGH) * self.trip.as_nanos() / 1_000_000_000;
         let most = u32::try_from(needed).unwrap_or(MOST).min(MOST);
         let by = most.saturating_sub(self.size).min(self.size / 4);
+        self.sufficed = if by > 0 { 0 } else { self.sufficed.saturating_add(1) };
         if by > 0 && budget.grow(by) {
             self.size += by;
         }
@@ -228,7 +263,7 @@ mod tests {
     }
 
     /// A peer that sends `rate` bytes a second if it is let, `trip` away; the window in the end.
-    fn after_transfer(trip: Duration, rate: f64, keeps_up: bool) -> u32 {
+    fn after_transfer(trip: Duration, rate: f64, keeps_up: bool) -> Window {
         let mut budget = Budget::new(256 * MIB);
         let mut window = budget.open().unwrap();
         let mut clock = Instant::now();
@@ -253,7 +288,7 @@ mod tests {
                 coming.push_back((clock + trip, count));
             }
         }
-        window.size()
+        window
     }
 
     #[test]
@@ -262,17 +297,22 @@ mod tests {
         let near = Duration::from_micros(50);
         let cases = [
             // No more than 500 MB/s is aimed at.
-            (far, 1e9, true, 9 * MIB, 10 * MIB),
-            (far, 3e8, true, 4 * MIB, 8 * MIB),
-            (far, 1e8, true, 2 * MIB, 2 * MIB),
-            (far, 1e9, false, 2 * MIB, 2 * MIB),
-            (near, 1e9, true, 2 * MIB, 2 * MIB),
-            (near, 5e9, true, 2 * MIB, 2 * MIB),
-            (Duration::from_millis(200), 1e9, true, 64 * MIB, 64 * MIB),
+            (far, 1e9, true, 9 * MIB, 10 * MIB, false),
+            (far, 3e8, true, 4 * MIB, 8 * MIB, false),
+            (far, 1e8, true, 2 * MIB, 2 * MIB, false),
+            (far, 1e9, false, 2 * MIB, 2 * MIB, false),
+            (near, 1e9, true, 2 * MIB, 2 * MIB, true),
+            (near, 2e8, true, 2 * MIB, 2 * MIB, true),
+            (near, 1e9, false, 2 * MIB, 2 * MIB, true),
+            (near, 5e9, true, 2 * MIB, 2 * MIB, true),
+            (Duration::from_millis(200), 1e7, true, 2 * MIB, 2 * MIB, false),
+            (Duration::from_millis(200), 1e9, true, 64 * MIB, 64 * MIB, false),
         ];
-        for (trip, rate, keeps_up, least, most) in cases {
-            let size = u64::from(after_transfer(trip, rate, keeps_up));
+        for (trip, rate, keeps_up, least, most, suffices) in cases {
+            let window = after_transfer(trip, rate, keeps_up);
+            let size = u64::from(window.size());
             assert!(least <= size && size <= most, "{trip:?}, {rate} B/s, keeps up: {keeps_up}: {size}");
+            assert_eq!(window.suffices(), suffices, "{trip:?}, {rate} B/s, keeps up: {keeps_up}");
         }
     }
 

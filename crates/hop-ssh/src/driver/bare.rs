@@ -80,7 +80,7 @@ impl BareServer {
         self.bare.flush().await?;
         let Bare { stream, transport } = self.bare;
         let (connection, arrivals, driver) = connection::start(stream, transport.into(), limits, now());
-        Ok((self.word, connection, arrivals, driver.splicing()))
+        Ok((self.word, connection, arrivals, driver.lending()))
     }
 }
 
@@ -126,6 +126,3 @@ impl Bare {
         error
     }
 }
-
-#[cfg(test)]
-mod tests;

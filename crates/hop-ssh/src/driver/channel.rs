@@ -2,9 +2,10 @@
 
 use super::connection::Shared;
 use super::wire::now;
-use crate::Lender;
 use crate::connection::{ChannelRequest, Read, Stream, Ticket, Written};
+use crate::lending::Flow;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -87,6 +88,16 @@ pub struct ChannelReader {
     stream: Stream,
 }
 
+impl ChannelReader {
+    /// Offers the pipe that this reader's bytes go to, so that they need not pass through here: whether that could be
+    /// done now. Go on reading: what still comes belongs into the pipe, and a reader that has taken everything waits
+    /// while others write.
+    pub fn lend(&mut self, pipe: impl FnOnce() -> io::Result<OwnedFd>) -> bool {
+        let Held { shared, local } = &*self.held;
+        shared.with(|engine| engine.lend(*local, Flow::Input, || Ok(vec![pipe()?]))).unwrap_or(false)
+    }
+}
+
 impl AsyncRead for ChannelReader {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Held { shared, local } = &*self.held;
@@ -110,12 +121,18 @@ pub struct ChannelWriter {
 }
 
 impl ChannelWriter {
-    /// Writes what lies in a pipe without reading it, as far as that can be done now and is worth it: how many bytes,
-    /// which are then [lent](Lender::poll_over). None where they are better read and written.
-    pub fn poll_lend(&mut self, cx: &mut Context<'_>, lender: &Lender) -> Poll<usize> {
+    /// Offers the pipes whose bytes go to this channel, standard output and perhaps standard error, so that they need not
+    /// pass through here: whether that could be done now. All that was read from them must have been
+    /// [flushed](AsyncWrite::poll_flush); read no more until they are [returned](Self::poll_returned).
+    pub fn lend(&mut self, pipes: impl FnOnce() -> io::Result<Vec<OwnedFd>>) -> bool {
         let Held { shared, local } = &*self.held;
-        let lent = shared.with(|engine| engine.lend(*local, self.stream, lender, cx.waker()));
-        lent.unwrap_or(Poll::Ready(0))
+        shared.with(|engine| engine.lend(*local, Flow::Output, pipes)).unwrap_or(false)
+    }
+
+    /// Waits while pipes are lent.
+    pub fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Held { shared, local } = &*self.held;
+        shared.lock().poll_output_returned(*local, cx.waker())
     }
 }
 

@@ -96,6 +96,11 @@ impl Connection {
         Ok(Channel::new(self.shared.clone(), local))
     }
 
+    /// Whether pipes of its channels are lent to a relay, which moves their bytes.
+    pub fn lends(&self) -> bool {
+        self.shared.lock().is_lending()
+    }
+
     /// Makes a global request that wants a reply: the data of a success, or `None` for a failure.
     pub async fn request(&self, request: &GlobalRequest) -> Option<Vec<u8>> {
         let mut data = Vec::new();

@@ -9,6 +9,7 @@ mod channel;
 mod connection;
 mod known;
 mod login;
+mod passing;
 mod pump;
 mod relay;
 mod tcp;
@@ -19,6 +20,7 @@ pub use channel::{Channel, ChannelReader, ChannelRequests, ChannelWriter, Incomi
 pub use connection::{Arrivals, Connection, Incoming, IncomingGlobalRequest, IncomingOpen, OpenError};
 pub use known::serve_known;
 pub use login::{Answers, AuthenticatedServer, ClientLogin, ServerLogin};
+pub use passing::BringsDescriptors;
 pub use pump::{Driver, Traffic};
 pub use relay::{RelayDriver, RelayMeter};
 pub use tcp::{QuickAck, prepare_tcp};

@@ -4,18 +4,18 @@
 //! its chance to leave, but not for long.
 
 use super::connection::Shared;
+use super::passing;
 use super::wire::{Farewell, GOODBYE, now, poll_read, poll_write};
 use crate::buffer::OutBuf;
 use crate::connection::Engine;
 use crate::error::Error;
-use crate::lent::Loan;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
@@ -28,11 +28,12 @@ pub struct Driver<IO> {
     io: IO,
     shared: Arc<Shared>,
     timer: Pin<Box<Sleep>>,
-    splice: Option<Splice<IO>>,
+    /// Writes what has descriptors with it, where the stream can.
+    pass: Option<Pass<IO>>,
 }
 
-/// Moves bytes from a pipe to the stream; how many. `Unsupported` where the kernel does not.
-type Splice<IO> = fn(&mut IO, &mut Context<'_>, &mut Loan) -> Poll<io::Result<usize>>;
+/// Writes once from an output whose next byte has descriptors with it; how many bytes.
+type Pass<IO> = fn(&mut IO, &mut Context<'_>, &mut OutBuf) -> Poll<io::Result<usize>>;
 
 /// How many bytes a connection has moved, as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub struct Traffic {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub(super) fn new(io: IO, shared: Arc<Shared>) -> Self {
-        Self { io, shared, timer: Box::pin(tokio::time::sleep(GOODBYE)), splice: None }
+        Self { io, shared, timer: Box::pin(tokio::time::sleep(GOODBYE)), pass: None }
     }
 
     /// Runs the connection to its end, and says why it ended.
@@ -118,7 +119,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
                 };
             }
-            match self.poll_move(cx, output) {
+            let written = match self.pass {
+                Some(pass) if !output.passed().is_empty() => pass(&mut self.io, cx, output),
+                _ => poll_write(Pin::new(&mut self.io), cx, output),
+            };
+            match written {
                 Poll::Ready(Ok(count)) => {
                     self.shared.sent.fetch_add(count as u64, Ordering::Relaxed);
                 }
@@ -126,20 +131,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Poll::Pending => return Ok(()),
             }
         }
-    }
-
-    /// Moves once what is next in the output; how many bytes.
-    fn poll_move(&mut self, cx: &mut Context<'_>, output: &mut OutBuf) -> Poll<io::Result<usize>> {
-        if let (Some(splice), Some(loan)) = (self.splice, output.next_lent()) {
-            match splice(&mut self.io, cx, loan) {
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => self.splice = None,
-                moved => {
-                    output.finish_lent();
-                    return moved;
-                }
-            }
-        }
-        poll_write(Pin::new(&mut self.io), cx, output)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Result<(), Error> {
@@ -160,21 +151,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 }
 
 impl Driver<UnixStream> {
-    /// Lets channels lend what lies in pipes.
-    pub(super) fn splicing(mut self) -> Self {
-        self.splice = Some(poll_splice);
-        self.shared.lock().set_splices();
+    /// Lets channels lend their programs' pipes.
+    pub(super) fn lending(mut self) -> Self {
+        self.pass = Some(|stream, cx, output| passing::poll_write(stream, cx, output));
+        self.shared.lock().set_lends();
         self
-    }
-}
-
-fn poll_splice(stream: &mut UnixStream, cx: &mut Context<'_>, loan: &mut Loan) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_write_ready(cx))?;
-        match stream.try_io(Interest::WRITABLE, || loan.splice_to(&*stream)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            moved => return Poll::Ready(moved),
-        }
     }
 }
 

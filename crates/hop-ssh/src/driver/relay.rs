@@ -1,10 +1,14 @@
 //! Runs a relay between two byte streams.
 
+use super::passing::{self, BringsDescriptors};
 use super::wire::{Farewell, GOODBYE, now, poll_read, poll_write};
+use crate::buffer::InBuf;
 use crate::error::Error;
 use crate::message::DisconnectReason;
-use crate::relay::{Relay, RelayError, Side};
+use crate::relay::{OpenPipes, Relay, RelayError, Side};
 use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +29,12 @@ pub struct RelayDriver<C, S> {
     server: S,
     timer: Pin<Box<Sleep>>,
     meter: Arc<RelayMeter>,
+    /// Reads the server's stream with the descriptors that it brings, where pipes are wanted.
+    bring: Option<Bring<S>>,
 }
+
+/// Reads once into the buffer; how many bytes, 0 at the end of the stream.
+type Bring<S> = fn(Pin<&mut S>, &mut Context<'_>, &mut InBuf, &mut Vec<OwnedFd>) -> Poll<io::Result<usize>>;
 
 /// How much a running relay has moved, for whoever watches it.
 #[derive(Debug, Default)]
@@ -65,7 +74,7 @@ where
     /// Takes the streams that the relay's legs run on.
     pub fn new(relay: Relay, client: C, server: S) -> Self {
         let timer = Box::pin(tokio::time::sleep(GOODBYE));
-        Self { relay, client, server, timer, meter: Arc::default() }
+        Self { relay, client, server, timer, meter: Arc::default(), bring: None }
     }
 
     /// Where the figures can be read while it runs.
@@ -102,7 +111,7 @@ where
         ended
     }
 
-    /// Runs until `pause` is ready *and* neither leg exchanges keys: then the relay can be
+    /// Runs until `pause` is ready *and* neither leg exchanges keys, nor is a pipe lent: then the relay can be
     /// [exported](Relay::export), by way of [`into_parts`](Self::into_parts). `Some` if a side left or
     /// failed before; both have been ended then.
     pub async fn run_until(&mut self, pause: impl Future<Output = ()>) -> Option<(Side, Error)> {
@@ -116,7 +125,11 @@ where
                 }
                 let exchanging =
                     [Side::Client, Side::Server].map(|side| self.relay.leg(side).is_exchanging());
-                if wanted && exchanging == [false, false] { Poll::Ready(None) } else { Poll::Pending }
+                if wanted && exchanging == [false, false] && !self.relay.has_loans() {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Pending
+                }
             })
             .await
         };
@@ -139,9 +152,10 @@ where
     fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
         for _round in 0..ROUNDS_PER_TURN {
             self.relay.process(now())?;
+            let moved = self.relay.poll_loans(cx, now())?;
             let wrote = self.send(cx, Side::Client)? | self.send(cx, Side::Server)?;
             let read = self.receive(cx, Side::Client)? | self.receive(cx, Side::Server)?;
-            if !wrote && !read {
+            if !moved && !wrote && !read {
                 return self.poll_timer(cx);
             }
         }
@@ -177,11 +191,14 @@ where
         if !self.relay.wants_read(side) {
             return Ok(false);
         }
+        let mut brought = Vec::new();
         let input = self.relay.leg(side).input();
-        let read = match side {
-            Side::Client => poll_read(Pin::new(&mut self.client), cx, input),
-            Side::Server => poll_read(Pin::new(&mut self.server), cx, input),
+        let read = match (side, self.bring) {
+            (Side::Client, _) => poll_read(Pin::new(&mut self.client), cx, input),
+            (Side::Server, None) => poll_read(Pin::new(&mut self.server), cx, input),
+            (Side::Server, Some(bring)) => bring(Pin::new(&mut self.server), cx, input, &mut brought),
         };
+        self.relay.bring(brought)?;
         match read {
             Poll::Ready(Ok(0)) => Err(RelayError { side, error: Error::Closed }),
             Poll::Ready(Ok(_)) => Ok(true),
@@ -248,6 +265,15 @@ where
     }
 }
 
+impl<C, S: BringsDescriptors> RelayDriver<C, S> {
+    /// Takes pipes that the far side lends.
+    pub fn borrowing(mut self, opener: Box<dyn OpenPipes>) -> Self {
+        self.relay.borrow_pipes(opener);
+        self.bring = Some(passing::poll_read);
+        self
+    }
+}
+
 /// What the remaining side is told when the other one left.
 fn far_end_left(error: &Error) -> (DisconnectReason, String) {
     match error {
@@ -258,3 +284,6 @@ fn far_end_left(error: &Error) -> (DisconnectReason, String) {
         other => (DisconnectReason::ByApplication, format!("the other end failed: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,9 +197,6 @@ pub(super) fn poll_write<IO: AsyncWrite>(
     cx: &mut Context<'_>,
     output: &mut OutBuf,
 ) -> Poll<io::Result<usize>> {
-    if output.pending().is_empty() {
-        output.settle()?;
-    }
     match io.poll_write(cx, output.pending()) {
         Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         Poll::Ready(Ok(count)) => {

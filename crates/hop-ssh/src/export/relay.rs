@@ -22,13 +22,16 @@ pub struct RelaySetup {
 }
 
 impl Relay {
-    /// Takes the relay apart. Refused while either leg exchanges keys.
+    /// Takes the relay apart. Refused while either leg exchanges keys, and while pipes are lent to it.
     #[expect(clippy::result_large_err, reason = "the relay itself is handed back")]
     pub fn export(mut self) -> Result<Exported, (Self, NotNow)> {
         for side in [Side::Client, Side::Server] {
             if let Some(reason) = self.leg(side).transport().and_then(|leg| leg.cannot_export()) {
                 return Err((self, reason));
             }
+        }
+        if self.has_loans() {
+            return Err((self, NotNow::Lent));
         }
         let mut state = Zeroizing::new(Vec::new());
         state.put_uint32(VERSION);

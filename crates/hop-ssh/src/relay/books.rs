@@ -29,8 +29,10 @@ impl Relay {
 
 impl End {
     fn write(&self, out: &mut Vec<u8>) {
-        out.put_boolean(self.stash.is_some());
-        out.put_string(self.stash.as_deref().unwrap_or_default());
+        out.put_uint32(u32::try_from(self.stash.len()).unwrap_or(u32::MAX));
+        for payload in &self.stash {
+            out.put_string(payload);
+        }
         let (first, slots) = self.owed.parts();
         out.put_uint64(first);
         out.put_uint32(u32::try_from(slots.len()).unwrap_or(u32::MAX));
@@ -59,9 +61,9 @@ impl End {
     }
 
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let stashed = reader.boolean()?;
-        let stash = reader.string()?;
-        self.stash = stashed.then(|| stash.to_vec());
+        for _ in 0..reader.uint32()? {
+            self.stash.push_back(reader.string()?.to_vec());
+        }
         let first = reader.uint64()?;
         let mut slots = std::collections::VecDeque::new();
         for _ in 0..reader.uint32()? {

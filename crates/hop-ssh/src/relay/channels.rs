@@ -37,6 +37,11 @@ impl Channels {
         self.pending
     }
 
+    /// What the other side calls the channel that `side` calls `number`.
+    pub(super) fn other(&self, side: Side, number: u32) -> Option<u32> {
+        self.by_number.get(&(side, number)).map(|ends| ends.other)
+    }
+
     /// False when the opener has a channel of that number.
     pub(super) fn opening(&mut self, opener: Side, number: u32) -> bool {
         !self.by_number.contains_key(&(opener, number)) && self.opening.insert((opener, number))

@@ -10,9 +10,11 @@
 
 mod books;
 mod channels;
+mod loans;
 mod policy;
 mod questions;
 
+pub use loans::{OpenPipes, Sink, Source};
 pub use policy::{PassAll, RelayPolicy, Side, Verdict};
 
 use crate::connection::{ChannelKind, FULL, GlobalReply, GlobalRequest, OwedReplies};
@@ -23,8 +25,10 @@ use crate::packet::LONGEST_PACKET;
 use crate::transport::{HOSTKEYS, HOSTKEYS_PROVE, Transport};
 use crate::wire::{Put, Reader};
 use channels::Channels;
+use loans::Loans;
 use policy::{Asked, Invitations};
 use questions::{Question, Questions};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Channels that may be open at once.
@@ -61,6 +65,7 @@ pub struct Relay {
     server: End,
     channels: Channels,
     invitations: Invitations,
+    loans: Loans,
     policy: Box<dyn RelayPolicy>,
     keepalive: Option<RelayKeepalive>,
     /// While the server's end is not there yet: how often the client hears a sign of life, and when next.
@@ -70,8 +75,8 @@ pub struct Relay {
 /// One leg with its part of the relay's state.
 struct End {
     leg: Leg,
-    /// A payload that came from this leg and waits for the other.
-    stash: Option<Vec<u8>>,
+    /// Payloads that came from this leg and wait for the other: one, or what a returned loan leaves.
+    stash: VecDeque<Vec<u8>>,
     /// Replies that this leg's peer is owed.
     owed: OwedReplies<GlobalReply>,
     /// What this leg's peer owes replies to.
@@ -88,13 +93,21 @@ impl End {
     fn new(leg: Leg, now: Instant) -> Self {
         Self {
             leg,
-            stash: None,
+            stash: VecDeque::new(),
             owed: OwedReplies::new(MOST_REQUESTS),
             asked: Questions::default(),
             since: now,
             unanswered: 0,
             crossed: 0,
             data: 0,
+        }
+    }
+
+    /// Counts a payload that came from this leg.
+    fn count(&mut self, number: u8, bytes: u64) {
+        self.crossed = self.crossed.saturating_add(bytes);
+        if let message::CHANNEL_DATA | message::CHANNEL_EXTENDED_DATA = number {
+            self.data = self.data.saturating_add(bytes);
         }
     }
 
@@ -163,6 +176,7 @@ impl Relay {
             server: End::new(server, now),
             channels: Channels::default(),
             invitations: Invitations::default(),
+            loans: Loans::default(),
             policy,
             keepalive,
             awaited: None,
@@ -191,8 +205,8 @@ impl Relay {
     /// Whether a leg's socket is to be read now.
     pub fn wants_read(&self, side: Side) -> bool {
         match side {
-            Side::Client => self.client.stash.is_none(),
-            Side::Server => self.server.stash.is_none(),
+            Side::Client => self.client.stash.is_empty(),
+            Side::Server => self.server.stash.is_empty(),
         }
     }
 
@@ -238,7 +252,7 @@ impl Relay {
         let asked = ends.iter().take(if self.awaited.is_some() { 1 } else { 2 });
         let keepalives =
             asked.filter_map(|(end, _)| self.keepalive.map(|keepalive| end.since + keepalive.every));
-        legs.chain(keepalives).chain(self.awaited.map(|(_, next)| next)).min()
+        legs.chain(keepalives).chain(self.awaited.map(|(_, next)| next)).chain(self.loans.deadline()).min()
     }
 
     /// Sends keepalives, replaces keys, ends what takes too long.
@@ -256,7 +270,7 @@ impl Relay {
         for side in [Side::Client, Side::Server] {
             // A question that overtook a request which waits would take its reply. As a sign of life, that it
             // waits for so long says as much.
-            let waits = self.end(side.other()).stash.is_some();
+            let waits = !self.end(side.other()).stash.is_empty();
             let end = self.end(side);
             let at = |error| RelayError { side, error };
             end.leg.on_time(now).map_err(at)?;
@@ -265,7 +279,7 @@ impl Relay {
                 end.since = now;
                 continue;
             }
-            if end.stash.is_some() {
+            if !end.stash.is_empty() {
                 // We are the ones who do not listen: its answer may lie unread in the socket.
                 end.since = now;
                 end.unanswered = 0;
@@ -288,6 +302,7 @@ impl Relay {
             end.leg.send(&request, &[]).map_err(at)?;
             end.asked.asked(Question::Keepalive, sequence);
         }
+        self.return_idle_loans(now)?;
         self.rekey(now)
     }
 
@@ -307,15 +322,16 @@ impl Relay {
         let at = |error| RelayError { side: from, error };
         let to = |error| RelayError { side: from.other(), error };
         let mut moved = false;
-        if let Some(payload) = self.end(from).stash.take() {
-            if !self.end(from.other()).takes_more() {
-                self.end(from).stash = Some(payload);
-                return Ok(false);
-            }
-            self.end(from.other()).send(&payload).map_err(to)?;
-            moved = true;
-        }
         loop {
+            while self.end(from.other()).takes_more()
+                && let Some(payload) = self.end(from).stash.pop_front()
+            {
+                self.end(from.other()).send(&payload).map_err(to)?;
+                moved = true;
+            }
+            if !self.end(from).stash.is_empty() {
+                return Ok(moved);
+            }
             let next = self.end(from).leg.next(now).map_err(at)?;
             while let Some(sequence) = self.end(from).leg.take_unimplemented() {
                 self.on_not_known(from, sequence, now).map_err(to)?;
@@ -332,10 +348,15 @@ impl Relay {
             let number = bytes.first().copied().unwrap_or_default();
             // Window adjustments and data, which are nearly all there is, cross without a look inside.
             let crossing = match number {
-                message::CHANNEL_WINDOW_ADJUST..=message::CHANNEL_EOF => None,
+                message::CHANNEL_WINDOW_ADJUST..=message::CHANNEL_EOF => {
+                    if from == Side::Client && self.keep_lent(number, &payload, now)? {
+                        continue;
+                    }
+                    None
+                }
                 _ => {
                     let owned = bytes.to_vec();
-                    match self.judge(from, &owned)? {
+                    match self.judge(from, &owned, now)? {
                         Fate::Cross => Some(owned),
                         Fate::CrossAs(changed) => Some(changed),
                         Fate::Stay => continue,
@@ -351,20 +372,19 @@ impl Relay {
                 Side::Server => (&mut self.server, &mut self.client),
             };
             let bytes = crossing.as_deref().unwrap_or_else(|| source.leg.payload(&payload));
-            source.crossed = source.crossed.saturating_add(bytes.len() as u64);
-            if let message::CHANNEL_DATA | message::CHANNEL_EXTENDED_DATA = number {
-                source.data = source.data.saturating_add(bytes.len() as u64);
-            }
-            if target.takes_more() {
+            let count = bytes.len() as u64;
+            // What a returned loan leaves comes first.
+            if source.stash.is_empty() && target.takes_more() {
                 target.send(bytes).map_err(to)?;
             } else {
-                source.stash = Some(bytes.to_vec());
-                return Ok(true);
+                let waiting = bytes.to_vec();
+                source.stash.push_back(waiting);
             }
+            source.count(number, count);
         }
     }
 
-    fn judge(&mut self, from: Side, payload: &[u8]) -> Result<Fate, RelayError> {
+    fn judge(&mut self, from: Side, payload: &[u8], now: Instant) -> Result<Fate, RelayError> {
         let number = payload.first().copied().unwrap_or_default();
         let judged = match number {
             message::GLOBAL_REQUEST => self.on_global_request(from, payload),
@@ -381,9 +401,10 @@ impl Relay {
                     false => Fate::Stay,
                 })
             }
-            message::CHANNEL_CLOSE => recipient(payload).map(|recipient| {
+            message::CHANNEL_CLOSE => recipient(payload).and_then(|recipient| {
+                self.end_loans(from, recipient)?;
                 self.channels.closed(from, recipient);
-                Fate::Cross
+                Ok(Fate::Cross)
             }),
             message::CHANNEL_REQUEST => self.on_channel_request(from, payload),
             message::CHANNEL_SUCCESS | message::CHANNEL_FAILURE => recipient(payload).map(|recipient| {
@@ -394,6 +415,9 @@ impl Relay {
                 Fate::Cross
             }),
             80..=127 => Ok(Fate::Cross),
+            message::LEND | message::LOAN_START if from == Side::Server && self.server.leg.is_bare() => {
+                self.on_lending(payload, now)
+            }
             // RFC 4252 section 5.1: authentication requests after success are ignored.
             message::USERAUTH_REQUEST => Ok(Fate::Stay),
             _ => Ok(Fate::Unknown),
