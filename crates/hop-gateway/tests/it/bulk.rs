@@ -4,7 +4,7 @@ use crate::site::{FIRST, Options, Person, Site, text};
 use hop_ssh::RekeyLimits;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
@@ -105,7 +105,10 @@ async fn a_busy_programs_pipes_are_the_gateways_until_they_are_idle() {
         for round in 0..3 {
             assert_eq!(held(), [false; 3], "before round {round}");
             // On a busy machine it may take a while until it is clear that the window need not grow.
+            let mut tries = 0;
             while held() != [true; 3] {
+                tries += 1;
+                assert!(tries < 60, "round {round}: the gateway holds {:?}", held());
                 let sent = pattern(8 * MIB + round);
                 let expected = sent.clone();
                 let writing = std::thread::spawn(move || {
@@ -145,7 +148,7 @@ async fn a_client_that_leaves_in_the_middle_ends_its_program() {
         stdout
     });
     let _stdout = reading.await.unwrap();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     client.kill().unwrap();
     client.wait().unwrap();
     let session = site.sessions_of(site.first).await.pop().unwrap();
@@ -159,4 +162,48 @@ async fn a_client_that_leaves_in_the_middle_ends_its_program() {
         }
     }
     eprintln!("its program ended within {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_taken_away_ends_a_busy_session_and_a_stalled_one() {
+    for stalls in [false, true] {
+        let site = Site::start().await;
+        let command = "readlink /proc/$$/fd/1 >&2; exec yes";
+        let mut client = site.running("ssh", &site.bob, &["-q", &format!("{FIRST}@gateway"), command]);
+        let mut stdout = client.stdout.take().unwrap();
+        let mut errors = BufReader::new(client.stderr.take().unwrap());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut pipe = String::new();
+            while !pipe.starts_with("pipe:[") {
+                pipe.clear();
+                errors.read_line(&mut pipe).unwrap();
+            }
+            let mut received = vec![0; 20 * MIB];
+            stdout.read_exact(&mut received).unwrap();
+            (pipe.trim().to_owned(), stdout, errors)
+        });
+        let (pipe, mut stdout, _errors) = reading.await.unwrap();
+        assert!(holds(&pipe), "the program's pipe is not here");
+        if !stalls {
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        }
+        let start = Instant::now();
+        let mut change = site.change().await;
+        change.members().remove(site.first, site.bob.account).await.unwrap();
+        change.commit().await.unwrap();
+        // Nothing of it is left: no row, no pipe, no program.
+        site.sessions_of(site.first).await;
+        while holds(&pipe) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        eprintln!("stalls: {stalls}; the session ended within {:?}", start.elapsed());
+        loop {
+            let output = site.ssh(&site.ada, FIRST, &["pgrep -x yes || echo none"]).await;
+            if text(&output.stdout) == "none\n" {
+                break;
+            }
+        }
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
 }
