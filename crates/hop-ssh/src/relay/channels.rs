@@ -22,6 +22,8 @@ struct Ends {
     other: u32,
     /// Requests of this side that want a reply, oldest first.
     asked: VecDeque<Asked>,
+    /// This side sends no more data.
+    ended: bool,
     /// This side has closed it.
     closed: bool,
 }
@@ -55,7 +57,7 @@ impl Channels {
         {
             return false;
         }
-        let ends = |other| Ends { other, asked: VecDeque::new(), closed: false };
+        let ends = |other| Ends { other, asked: VecDeque::new(), ended: false, closed: false };
         self.by_number.insert((confirmer, ours), ends(theirs));
         self.by_number.insert((confirmer.other(), theirs), ends(ours));
         true
@@ -78,6 +80,18 @@ impl Channels {
         let asked = self.by_number.get_mut(&(from.other(), recipient))?.asked.pop_front()?;
         self.pending -= 1;
         Some(asked)
+    }
+
+    /// `from` ends its data on the channel that the other side calls `recipient`.
+    pub(super) fn ended(&mut self, from: Side, recipient: u32) {
+        if let Some(ends) = self.mine(from, recipient) {
+            ends.ended = true;
+        }
+    }
+
+    /// Whether data of `from` may still come on the channel that it calls `number`.
+    pub(super) fn is_sending(&self, from: Side, number: u32) -> bool {
+        self.by_number.get(&(from, number)).is_some_and(|ends| !ends.ended && !ends.closed)
     }
 
     /// `from` closes the channel that the other side calls `recipient`.
@@ -106,6 +120,7 @@ impl Channels {
             out.put_boolean(*side == Side::Server);
             out.put_uint32(*number);
             out.put_uint32(ends.other);
+            out.put_boolean(ends.ended);
             out.put_boolean(ends.closed);
             out.put_uint32(u32::try_from(ends.asked.len()).unwrap_or(u32::MAX));
             for asked in &ends.asked {
@@ -122,8 +137,12 @@ impl Channels {
         }
         for _ in 0..reader.uint32()? {
             let key = (side(reader.boolean()?), reader.uint32()?);
-            let mut ends =
-                Ends { other: reader.uint32()?, closed: reader.boolean()?, asked: VecDeque::new() };
+            let mut ends = Ends {
+                other: reader.uint32()?,
+                ended: reader.boolean()?,
+                closed: reader.boolean()?,
+                asked: VecDeque::new(),
+            };
             for _ in 0..reader.uint32()? {
                 ends.asked.push_back(Asked::read(reader)?);
             }

@@ -313,6 +313,8 @@ impl Relay {
                 }
                 let is_taken = match flow {
                     Flow::Output => loans.open_output(channel, largest, pipes, now),
+                    // Whoever holds a pipe after the end of its data keeps the program from hearing of the end.
+                    Flow::Input if !self.channels.is_sending(Side::Client, channel.client) => false,
                     Flow::Input => loans.open_input(channel, pipes, now),
                 };
                 let step = if is_taken { Step::Lent } else { Step::Returned { moved: 0, credit: 0 } };
@@ -347,18 +349,21 @@ impl Relay {
         payload: &Payload,
         now: Instant,
     ) -> Result<bool, RelayError> {
+        let at = |error| RelayError { side: Side::Client, error };
+        let bytes = self.client.leg.payload(payload);
+        if number == message::CHANNEL_EOF {
+            let channel = recipient(bytes).map_err(at)?;
+            self.channels.ended(Side::Client, channel);
+            self.end_input_loan(channel)?;
+            return Ok(false);
+        }
         if self.loans.is_empty() {
             return Ok(false);
         }
-        let at = |error| RelayError { side: Side::Client, error };
-        let bytes = self.client.leg.payload(payload);
         let count = bytes.len() as u64;
         let is_kept = self.loans.keep(bytes, now).map_err(at)?;
         if is_kept {
             self.client.count(number, count);
-        } else if number == message::CHANNEL_EOF {
-            let channel = recipient(bytes).map_err(at)?;
-            self.end_input_loan(channel)?;
         }
         Ok(is_kept)
     }

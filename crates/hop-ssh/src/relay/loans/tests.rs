@@ -278,6 +278,16 @@ async fn what_a_hostile_end_says_of_pipes_ends_the_connection_or_nothing() {
     }
 }
 
+/// The offer and the end of the data crossed: a pipe that is held here would not end.
+#[tokio::test]
+async fn input_that_has_ended_is_not_taken() {
+    let (stream, _program) = duplex(10);
+    let mut bench = Bench::new(vec![stream]);
+    bench.say(Side::Client, &numbered(message::CHANNEL_EOF, SERVER)).unwrap();
+    bench.lend(Flow::Input, false).unwrap();
+    assert_eq!(bench.answer(), Some(Step::Returned { moved: 0, credit: 0 }));
+}
+
 #[tokio::test]
 async fn more_than_so_many_are_given_back_at_once() {
     let mut bench = Bench::new(Vec::new());
