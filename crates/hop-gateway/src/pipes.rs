@@ -9,11 +9,11 @@
 use hop_ssh::relay::{OpenPipes, Sink, Source};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
@@ -32,7 +32,7 @@ pub(crate) struct Pipes {
     sources: Arc<Semaphore>,
     sinks: Arc<Semaphore>,
     /// The kernel can say of a pipe that it would wait (RWF_NOWAIT, since Linux 6.4).
-    works: Arc<AtomicBool>,
+    works: bool,
 }
 
 impl Default for Pipes {
@@ -40,7 +40,7 @@ impl Default for Pipes {
         Self {
             sources: Arc::new(Semaphore::new(MOST_SOURCES)),
             sinks: Arc::new(Semaphore::new(MOST_SINKS)),
-            works: Arc::new(AtomicBool::new(true)),
+            works: says_that_it_would_wait(),
         }
     }
 }
@@ -54,14 +54,14 @@ impl Pipes {
         interest: Interest,
     ) -> io::Result<Pipe> {
         let is_pipe = FileType::from_raw_mode(fstat(&pipe)?.st_mode) == FileType::Fifo;
-        if !self.works.load(Ordering::Relaxed) || !is_pipe || fcntl_getfl(&pipe)? & OFlags::RWMODE != mode {
+        if !self.works || !is_pipe || fcntl_getfl(&pipe)? & OFlags::RWMODE != mode {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let place = Arc::clone(places).try_acquire_owned().map_err(io::Error::other)?;
         // SAFETY: an OwnedFd stays open and names the same open file until it is dropped, and AsyncFd owns it; its
         // as_raw_fd is a field access.
         let inner = unsafe { AsyncFd::register_with_interest(pipe, interest) }.map_err(io::Error::from)?;
-        Ok(Pipe { inner, works: Arc::clone(&self.works), _place: place })
+        Ok(Pipe { inner, _place: place })
     }
 }
 
@@ -78,17 +78,15 @@ impl OpenPipes for Pipes {
 /// One end of a pipe.
 struct Pipe {
     inner: AsyncFd<OwnedFd>,
-    works: Arc<AtomicBool>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Pipe {
-    fn outcome(&self, moved: rustix::io::Result<usize>) -> io::Result<usize> {
-        if let Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM) = moved {
-            self.works.store(false, Ordering::Relaxed);
-        }
-        Ok(moved?)
-    }
+/// Asks the kernel, with a pipe of our own: what it says of a project's (a named one, say) is no answer for all.
+fn says_that_it_would_wait() -> bool {
+    let Ok((read, _write)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else { return false };
+    let mut room = [0];
+    let asked = preadv2(&read, &mut [IoSliceMut::new(&mut room)], u64::MAX, ReadWriteFlags::NOWAIT);
+    asked == Err(Errno::AGAIN)
 }
 
 impl AsyncRead for Pipe {
@@ -103,7 +101,7 @@ impl AsyncRead for Pipe {
             let room = buffer.remaining();
             let read = ready.try_io(|inner| {
                 let mut slices = [IoSliceMut::new(buffer.initialize_unfilled())];
-                this.outcome(preadv2(inner, &mut slices, u64::MAX, ReadWriteFlags::NOWAIT))
+                Ok(preadv2(inner, &mut slices, u64::MAX, ReadWriteFlags::NOWAIT)?)
             });
             if let Ok(read) = read {
                 let read = read?;
@@ -124,7 +122,7 @@ impl AsyncWrite for Pipe {
         loop {
             let mut ready = ready!(this.inner.poll_write_ready(cx))?;
             let write = |inner: &AsyncFd<OwnedFd>| {
-                this.outcome(pwritev2(inner, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT))
+                Ok(pwritev2(inner, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT)?)
             };
             if let Ok(written) = ready.try_io(write) {
                 return Poll::Ready(written);
@@ -145,8 +143,7 @@ impl AsyncWrite for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::fcntl_setfl;
-    use rustix::pipe::{PipeFlags, pipe_with};
+    use rustix::fs::{CWD, Mode, fcntl_setfl, mknodat};
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,7 +162,30 @@ mod tests {
         assert!(pipes.source(socket.into()).is_err());
         assert!(pipes.sink(std::fs::File::create("/dev/null").unwrap().into()).is_err());
         assert!(pipes.source(std::fs::File::open("/dev/zero").unwrap().into()).is_err());
+        // One that can be waited for.
+        assert!(pipes.source(std::fs::File::open("/proc/self/mounts").unwrap().into()).is_err());
         assert!(pipes.source(read).is_ok() && pipes.sink(write).is_ok());
+    }
+
+    /// It may not be able to say that it would wait. Then it is not waited for, and others are as good as before.
+    #[tokio::test]
+    async fn a_pipe_with_a_name_holds_nobody_up() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let name = folder.path().join("pipe");
+        mknodat(CWD, &name, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let both = std::fs::File::options().read(true).write(true).open(&name).unwrap();
+        let read = std::fs::File::open(&name).unwrap();
+        let mut pipes = Pipes::default();
+        if let Ok(mut source) = pipes.source(read.into()) {
+            let reading = source.read_u8();
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(50), reading).await;
+            eprintln!("a named pipe that is empty: {waited:?}");
+        }
+        drop(both);
+        let (read, write) = pipe();
+        let mut source = pipes.source(read).unwrap();
+        std::fs::File::from(write).write_all(b"x").unwrap();
+        assert_eq!(source.read_u8().await.unwrap(), b'x');
     }
 
     #[tokio::test]
