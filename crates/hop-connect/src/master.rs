@@ -5,7 +5,7 @@
 
 use crate::alias::Alias;
 use crate::mux::{MuxClient, MuxError};
-use crate::resolve::{Given, MASTER_VARIABLE, Resolved, Ssh};
+use crate::resolve::{Given, MASTER_VARIABLE, Resolved, Route, Ssh};
 use crate::watch::Appearance;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ use tokio::sync::mpsc;
 const KEEPALIVE: &str = "ServerAliveInterval=5";
 /// An address that does not answer.
 const CONNECT_TIMEOUT: &str = "ConnectTimeout=20";
+/// The same through a jump host or a command, which may ask a person first; ssh's clock runs meanwhile. Longer than
+/// servers wait for a login (LoginGraceTime, 120 s).
+const CONNECT_TIMEOUT_BEHIND: &str = "ConnectTimeout=150";
 /// Longer lines of standard error are cut into several.
 const LONGEST_LINE: usize = 1024;
 
@@ -71,7 +74,10 @@ impl Plan {
             option(KEEPALIVE);
         }
         if !self.resolved.has_connect_timeout {
-            option(CONNECT_TIMEOUT);
+            option(match self.resolved.route {
+                Route::Direct => CONNECT_TIMEOUT,
+                Route::Jump(_) | Route::Command(_) => CONNECT_TIMEOUT_BEHIND,
+            });
         }
         if self.once {
             option("NumberOfPasswordPrompts=1");
@@ -267,11 +273,16 @@ mod tests {
             plan.command().as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect()
         };
         let mut plan = plan(Path::new("ssh"), "/s/saga".into());
+        plan.resolved.route = Route::Direct;
         assert_eq!(
             words(&plan).join(" "),
             "-o ControlMaster=yes -o ControlPersist=no -o ServerAliveInterval=5 -o ConnectTimeout=20 \
              -o ControlPath=/s/saga -N -T -- saga"
         );
+        for behind in [Route::Jump("bastion".to_owned()), Route::Command("nc %h %p".to_owned())] {
+            plan.resolved.route = behind;
+            assert!(words(&plan).join(" ").contains(" -o ConnectTimeout=150 "), "{:?}", words(&plan));
+        }
         (plan.resolved.has_keepalive, plan.resolved.has_connect_timeout) = (true, true);
         plan.once = true;
         assert_eq!(

@@ -6,6 +6,7 @@ use super::changed_key::ChangedKey;
 use crate::protocol::{Failure, FailureKind};
 use hop_connect::Alias;
 use hop_connect::resolve::Resolved;
+use std::borrow::Cow;
 
 /// What is known of a login that failed.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,9 @@ const SIGNS: &[Sign] = &[
     ),
 ];
 
+/// What ssh calls the far end of a pipe.
+const NAMELESS: &str = "UNKNOWN port 65535";
+
 /// Explains a login that failed.
 #[must_use]
 pub fn explain(attempt: &Failed<'_>) -> Failure {
@@ -98,8 +102,9 @@ pub fn explain(attempt: &Failed<'_>) -> Failure {
         return Failure { kind: FailureKind::Denied, reason, hint: Some(changed.hint(alias)) };
     }
     let last = attempt.said.iter().rfind(|line| !line.is_empty());
+    let place = attempt.resolved.map(|resolved| (resolved.host_name.as_str(), resolved.port));
     let reason = match last {
-        Some(line) => format!("cannot log in to {}: {line}", attempt.alias),
+        Some(line) => format!("cannot log in to {}: {}", attempt.alias, named(line, place)),
         None => format!("cannot log in to {}: ssh ended without a word", attempt.alias),
     };
     if let Some(sign) = SIGNS.iter().find(|sign| attempt.said.iter().any(|line| line.contains(sign.words))) {
@@ -121,6 +126,16 @@ pub fn explain(attempt: &Failed<'_>) -> Failure {
     }
     let hint = format!("ssh -v {} tells more", attempt.alias);
     Failure { kind: FailureKind::Unreachable, reason, hint: Some(hint) }
+}
+
+/// ssh has no name for the far end of a ProxyCommand or a jump.
+fn named<'a>(line: &'a str, place: Option<(&str, u16)>) -> Cow<'a, str> {
+    match place {
+        Some((host, port)) if line.contains(NAMELESS) => {
+            line.replace(NAMELESS, &format!("{host} port {port}")).into()
+        }
+        _ => line.into(),
+    }
 }
 
 /// Whether the host hung up while somebody was being asked: it does not wait longer than its LoginGraceTime.
@@ -188,6 +203,14 @@ mod tests {
                 assert!(failure.reason.ends_with(line), "{failure:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_far_end_of_a_jump_has_its_name() {
+        let said = "Connection to UNKNOWN port 65535 timed out";
+        assert_eq!(named(said, Some(("10.77.2.2", 22))), "Connection to 10.77.2.2 port 22 timed out");
+        assert_eq!(named(said, None), said);
+        assert_eq!(named("Connection refused", Some(("10.77.2.2", 22))), "Connection refused");
     }
 
     #[test]
