@@ -53,7 +53,8 @@ async fn both_ways_at_once_arrive_whole_while_keys_are_replaced() {
     let sent = pattern(40 * MIB);
     site.ssh(&site.ada, FIRST, &["true"]).await;
     let output = fed(&site, &site.ada, "cat; echo over >&2; exit 7", sent.clone()).await;
-    assert!(output.stdout == sent, "{} bytes of {}", output.stdout.len(), sent.len());
+    let errors = text(&output.stderr);
+    assert!(output.stdout == sent, "{} bytes of {}: {errors}", output.stdout.len(), sent.len());
     assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("over\n", Some(7)));
 }
 

@@ -32,9 +32,9 @@ impl Loan {
         matches!(self, Self::Asked | Self::Taken | Self::Started)
     }
 
-    /// What it is once it has been returned after so many bytes.
-    fn returned(moved: u64) -> Self {
-        if moved == 0 { Self::Refused } else { Self::None }
+    /// What it is once it has been returned.
+    fn returned(self) -> Self {
+        if self == Self::Asked { Self::Refused } else { Self::None }
     }
 }
 
@@ -135,14 +135,14 @@ impl Engine {
                 receive.loan = Loan::Taken;
                 wake(&mut channel.wakers.data);
             }
-            (Step::Returned { moved, credit }, Flow::Output) if send.loan.is_out() => {
-                send.loan = Loan::returned(moved);
+            (Step::Returned { credit, .. }, Flow::Output) if send.loan.is_out() => {
+                send.loan = send.loan.returned();
                 send.window = send.window.saturating_add(credit);
                 channel.wakers.wake_writers();
                 self.schedule_channel(local);
             }
             (Step::Returned { moved, credit }, Flow::Input) if receive.loan.is_out() => {
-                receive.loan = Loan::returned(moved);
+                receive.loan = receive.loan.returned();
                 receive.window.settle(moved, credit);
                 wake(&mut channel.wakers.data);
             }

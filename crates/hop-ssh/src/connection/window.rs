@@ -178,7 +178,15 @@ impl Window {
     ) -> Option<u32> {
         self.consumed += count as u64;
         self.grow(drained, budget, now);
-        let owed = (self.consumed + u64::from(self.size)).saturating_sub(self.limit);
+        let mut owed = (self.consumed + u64::from(self.size)).saturating_sub(self.limit);
+        // A window that grew by mistake, since all went slowly at first, shrinks as its credit comes back.
+        let spare = self.size.saturating_sub(self.needed().max(INITIAL));
+        if spare > 0 {
+            let kept = spare.min(u32::try_from(owed).unwrap_or(u32::MAX));
+            self.size -= kept;
+            budget.left += u64::from(kept);
+            owed -= u64::from(kept);
+        }
         if owed < u64::from(GRANT.min(self.size / 8)) {
             return None;
         }
@@ -214,13 +222,17 @@ impl Window {
             self.sufficed = 0;
             return;
         }
-        let needed = u128::from(ENOUGH) * self.trip.as_nanos() / 1_000_000_000;
-        let most = u32::try_from(needed).unwrap_or(MOST).min(MOST);
-        let by = most.saturating_sub(self.size).min(self.size / 4);
+        let by = self.needed().saturating_sub(self.size).min(self.size / 4);
         self.sufficed = if by > 0 { 0 } else { self.sufficed.saturating_add(1) };
         if by > 0 && budget.grow(by) {
             self.size += by;
         }
+    }
+
+    /// The size that the distance asks for, as far as it is known: the most, before it is.
+    fn needed(&self) -> u32 {
+        let needed = u128::from(ENOUGH) * self.trip.as_nanos() / 1_000_000_000;
+        u32::try_from(needed).unwrap_or(MOST).min(MOST)
     }
 }
 
@@ -266,11 +278,16 @@ mod tests {
     fn after_transfer(trip: Duration, rate: f64, keeps_up: bool) -> Window {
         let mut budget = Budget::new(256 * MIB);
         let mut window = budget.open().unwrap();
+        transfer(&mut window, &mut budget, trip, rate, keeps_up);
+        window
+    }
+
+    fn transfer(window: &mut Window, budget: &mut Budget, trip: Duration, rate: f64, keeps_up: bool) {
         let mut clock = Instant::now();
         let packet = 32_768;
         let each = Duration::from_secs_f64(packet as f64 / rate);
         // Credit that has reached the peer, and credit on its way: when it will have.
-        let (mut credit, mut coming) = (u64::from(window.size()), VecDeque::new());
+        let (mut credit, mut coming) = (window.outstanding(), VecDeque::new());
         for _ in 0..40_000 {
             while credit < packet {
                 let (when, count): (Instant, u32) = coming.pop_front().expect("a peer without credit waits");
@@ -284,11 +301,24 @@ mod tests {
             clock += each;
             // The way there is in `trip` as well: only the sum is seen.
             window.receive(packet as usize, clock).unwrap();
-            if let Some(count) = window.consume(packet as usize, keeps_up, &mut budget, clock) {
+            if let Some(count) = window.consume(packet as usize, keeps_up, budget, clock) {
                 coming.push_back((clock + trip, count));
             }
+            assert!(window.outstanding() <= u64::from(window.size()));
         }
-        window
+    }
+
+    #[test]
+    fn a_window_that_grew_while_all_was_slow_becomes_small_again() {
+        let mut budget = Budget::new(256 * MIB);
+        let whole = budget.left;
+        let mut window = budget.open().unwrap();
+        transfer(&mut window, &mut budget, Duration::from_millis(20), 1e9, true);
+        assert!(u64::from(window.size()) > 8 * MIB && !window.suffices());
+        transfer(&mut window, &mut budget, Duration::from_micros(50), 1e9, true);
+        assert_eq!((window.size(), window.suffices()), (INITIAL, true));
+        budget.close(&window);
+        assert_eq!(budget.left, whole);
     }
 
     #[test]

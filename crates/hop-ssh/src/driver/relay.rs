@@ -151,8 +151,7 @@ where
 
     fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Result<(), RelayError> {
         for _round in 0..ROUNDS_PER_TURN {
-            self.relay.process(now())?;
-            let moved = self.relay.poll_loans(cx, now())?;
+            let moved = self.relay.poll_move(cx, now())?;
             let wrote = self.send(cx, Side::Client)? | self.send(cx, Side::Server)?;
             let read = self.receive(cx, Side::Client)? | self.receive(cx, Side::Server)?;
             if !moved && !wrote && !read {

@@ -122,6 +122,10 @@ impl Loans {
         self.outputs.is_empty() && self.inputs.is_empty()
     }
 
+    pub(super) fn output_count(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// When an idle loan is to go back.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let outputs = self.outputs.iter().map(|output| output.last);
@@ -368,21 +372,16 @@ impl Relay {
         Ok(is_kept)
     }
 
-    /// Moves what can be moved; whether anything did.
-    pub(crate) fn poll_loans(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, RelayError> {
-        if self.loans.is_empty() {
+    /// Moves what programs have written whose turn it is; whether there was anything.
+    pub(super) fn poll_outputs(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, RelayError> {
+        if self.loans.outputs.is_empty() {
             return Ok(false);
         }
-        let outputs = self.poll_outputs(cx, now)?;
-        Ok(self.poll_inputs(cx, now)? || outputs)
-    }
-
-    fn poll_outputs(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, RelayError> {
         let mut scratch = SCRATCH.take();
         scratch.resize(READ, 0);
         let mut moved = false;
-        // A full circle; who comes after one that filled the output begins the next.
-        for _ in 0..self.loans.outputs.len() {
+        while self.turns.loans > 0 && self.client.takes_more() {
+            self.turns.loans -= 1;
             let Some(mut output) = self.loans.outputs.pop_front() else { break };
             let sent = self.poll_output(cx, &mut output, &mut scratch);
             let count = sent.as_ref().map_or(0, |(count, _)| *count);
@@ -393,9 +392,6 @@ impl Relay {
             match sent? {
                 (_, Poll::Ready(Over)) => self.give_back_output(output)?,
                 (_, Poll::Pending) => self.loans.outputs.push_back(output),
-            }
-            if !self.client.takes_more() {
-                break;
             }
         }
         SCRATCH.set(scratch);
@@ -432,7 +428,8 @@ impl Relay {
         Ok((moved, Poll::Pending))
     }
 
-    fn poll_inputs(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, RelayError> {
+    /// Moves what the client has sent for programs; whether there was anything.
+    pub(super) fn poll_inputs(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, RelayError> {
         let mut moved = false;
         for _ in 0..self.loans.inputs.len() {
             let Some(mut input) = self.loans.inputs.pop_front() else { break };

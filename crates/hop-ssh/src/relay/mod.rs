@@ -13,6 +13,7 @@ mod channels;
 mod loans;
 mod policy;
 mod questions;
+mod turns;
 
 pub use loans::{OpenPipes, Sink, Source};
 pub use policy::{PassAll, RelayPolicy, Side, Verdict};
@@ -30,6 +31,7 @@ use policy::{Asked, Invitations};
 use questions::{Question, Questions};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// Channels that may be open at once.
 const MOST_CHANNELS: usize = 1024;
@@ -66,6 +68,7 @@ pub struct Relay {
     channels: Channels,
     invitations: Invitations,
     loans: Loans,
+    turns: Turns,
     policy: Box<dyn RelayPolicy>,
     keepalive: Option<RelayKeepalive>,
     /// While the server's end is not there yet: how often the client hears a sign of life, and when next.
@@ -177,6 +180,7 @@ impl Relay {
             channels: Channels::default(),
             invitations: Invitations::default(),
             loans: Loans::default(),
+            turns: Turns::default(),
             policy,
             keepalive,
             awaited: None,

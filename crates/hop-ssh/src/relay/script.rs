@@ -140,7 +140,7 @@ impl Bench {
                 self.deliver(Side::Server, &Lending { channel, flow, step: what }.encode())?;
             }
             2 => self.programs.act(script.byte(), script.amount()),
-            _ => while self.relay.poll_loans(&mut Context::from_waker(Waker::noop()), self.now)? {},
+            _ => while self.relay.poll_move(&mut Context::from_waker(Waker::noop()), self.now)? {},
         }
         Ok(())
     }

@@ -32,20 +32,24 @@ impl Bench {
         let mut relay = Relay::new(leg(), leg(), Box::new(PassAll), None, now).unwrap();
         relay.borrow_pipes(Box::new(Memory(streams)));
         let mut bench = Self { relay, now };
+        bench.open(CLIENT, SERVER);
+        bench
+    }
+
+    fn open(&mut self, client: u32, server: u32) {
         let mut open = vec![message::CHANNEL_OPEN];
         open.put_string("session");
-        for field in [CLIENT, 1 << 21, LARGEST_DATA] {
+        for field in [client, 1 << 21, LARGEST_DATA] {
             open.put_uint32(field);
         }
-        bench.say(Side::Client, &open).unwrap();
+        self.say(Side::Client, &open).unwrap();
         let mut confirm = vec![message::CHANNEL_OPEN_CONFIRMATION];
-        for field in [CLIENT, SERVER, 1 << 21, LARGEST_DATA] {
+        for field in [client, server, 1 << 21, LARGEST_DATA] {
             confirm.put_uint32(field);
         }
-        bench.say(Side::Server, &confirm).unwrap();
-        bench.heard(Side::Client);
-        bench.heard(Side::Server);
-        bench
+        self.say(Side::Server, &confirm).unwrap();
+        self.heard(Side::Client);
+        self.heard(Side::Server);
     }
 
     fn say(&mut self, side: Side, payload: &[u8]) -> Result<(), RelayError> {
@@ -80,7 +84,7 @@ impl Bench {
 
     fn poll(&mut self) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        while self.relay.poll_loans(&mut cx, self.now).unwrap() {}
+        while self.relay.poll_move(&mut cx, self.now).unwrap() {}
     }
 
     /// The payloads that went to a side.
@@ -149,6 +153,40 @@ async fn a_clients_output_takes_no_more_than_it_sends() {
     bench.poll();
     let waiting = bench.relay.leg(Side::Client).output().len();
     assert!(waiting < 2 * FULL, "{waiting} bytes wait");
+}
+
+#[tokio::test]
+async fn the_endpoint_has_a_turn_for_each_channel_that_is_not_lent() {
+    for others in [1, 4] {
+        let (mut program, pipe) = duplex(1 << 22);
+        let mut bench = Bench::new(vec![pipe]);
+        for other in 0..others {
+            bench.open(100 + other, 200 + other);
+        }
+        program.write_all(&vec![7; 4 << 20]).await.unwrap();
+        bench.lend(Flow::Output, false).unwrap();
+        bench.lending(Flow::Output, Step::Start { window: u32::MAX }).unwrap();
+        // All that the endpoint says lies here already.
+        let mut data = numbered(message::CHANNEL_DATA, 100);
+        data.put_string(vec![b'd'; 30_000]);
+        let input = bench.relay.leg(Side::Server).input();
+        for _ in 0..140 {
+            input.preload(&u32::try_from(data.len()).unwrap().to_be_bytes());
+            input.preload(&data);
+        }
+        let (mut lent, mut not_lent) = (0, 0);
+        for _ in 0..(1 + others) * 6 {
+            bench.poll();
+            for payload in bench.heard(Side::Client) {
+                match recipient(&payload).unwrap() {
+                    CLIENT => lent += payload.len(),
+                    _ => not_lent += payload.len(),
+                }
+            }
+        }
+        let ratio = not_lent as f64 / lent as f64 / f64::from(others);
+        assert!((0.8..1.25).contains(&ratio), "{others} others: {not_lent} beside {lent} bytes");
+    }
 }
 
 #[tokio::test]
