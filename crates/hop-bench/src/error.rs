@@ -26,6 +26,8 @@ pub(crate) enum Error {
     Ssh { what: &'static str, source: hop_ssh::Error },
     #[error("the relay: {0}")]
     Relay(hop_ssh::Error),
+    #[error("ssh's master: {0}")]
+    Master(hop_connect::mux::MuxError),
     #[error("a session of ours: {0}")]
     Client(String),
     #[error("{0}")]

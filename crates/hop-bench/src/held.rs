@@ -2,9 +2,14 @@
 //!
 //! Must stay true: the same ssh makes both, with the same words; nothing of the caller's own files is read or written.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use hop_connect::mux::MuxClient;
+use hop_connect::mux::client::Ended;
+use hop_connect::mux::message::NewSession;
 use nix::unistd::{Uid, User};
 
 use crate::error::Error;
@@ -55,8 +60,22 @@ impl<'l> Held<'l> {
         quiet(self.hop(&["exec", "server", "--", "true"]))
     }
 
-    /// The same as [`Self::by_openssh`] with the socket of ours and no more, or with the block that asks `hop ensure` before.
-    pub(crate) fn by_openssh_over_ours(&self, asks: bool) -> Result<Command, Error> {
+    /// The same without a program: ssh's master is asked from here.
+    pub(crate) fn by_nothing(&self) -> Result<(), Error> {
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(Error::system("opening /dev/null"))?;
+        let session = NewSession { command: "true".to_owned(), ..NewSession::default() };
+        let session = MuxClient::open_session(&self.master, session, [null.as_fd(); 3]);
+        let ended = session.and_then(|session| session.wait(|| {})).map_err(Error::Master)?;
+        match ended {
+            Ended::Exit(0) => Ok(()),
+            Ended::Exit(_) | Ended::WithoutStatus => Err(Error::Unexpected("`true` failed")),
+        }
+    }
+
+    /// A folder with a configuration for [`Self::by_openssh_over_ours`]: the block that asks `hop ensure`, or its socket and no
+    /// more.
+    pub(crate) fn write_block(&self, asks: bool) -> Result<PathBuf, Error> {
         let name = if asks { "held/with_block" } else { "held/without_block" };
         let folder = self.lab.empty_folder(name, false)?;
         let shown = finish(self.hop(&["ssh-config", "show", "server"]).stdout(Stdio::piped()))?;
@@ -71,6 +90,11 @@ impl<'l> Held<'l> {
         let rest = std::fs::read_to_string(&self.config).map_err(Error::file(&self.config))?;
         let path = folder.join("config");
         std::fs::write(&path, block + "\n" + &rest).map_err(Error::file(&path))?;
+        Ok(folder)
+    }
+
+    /// The same as [`Self::by_openssh`] over our master.
+    pub(crate) fn by_openssh_over_ours(&self, folder: &Path) -> Result<Command, Error> {
         // An ssh with -F does not ride: its configuration is another one than the login's. So it finds this one in its home,
         // which ssh takes from passwd.
         let home = User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir);

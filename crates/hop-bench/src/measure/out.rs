@@ -1,6 +1,6 @@
 //! The way out: commands over a login that is held, by `hop exec` and by ssh over its own ControlMaster.
 
-use std::process::Command;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +16,9 @@ const COUNT: usize = 20;
 /// Commands of one round of one side, and how many of them at once.
 const MANY: usize = 200;
 const AT_ONCE: usize = 50;
+
+/// Runs `true` on the server once.
+type Run<'r> = &'r (dyn Fn() -> Result<(), Error> + Sync);
 
 pub(super) fn measurements() -> Vec<Measurement> {
     vec![
@@ -33,8 +36,17 @@ pub(super) fn measurements() -> Vec<Measurement> {
             name: "out-many",
             title: "200 commands, 50 at once",
             what: "the same, 50 at a time; the wall of all",
-            bound: "the server's own work for 200 sessions, which both wait for.",
+            bound: "the server's own work for 200 sessions, which both wait for: see the measurement of them without any program.",
             work: Work::Own(many),
+        },
+        Measurement {
+            name: "out-floor",
+            title: "sessions without a program",
+            what: "the same two with nothing in the place of `hop exec`: the benchmark itself asks ssh's own master for the sessions \
+                   (PROTOCOL.mux). What is left is ssh's master, sshd and the command: no program that is started for each command, \
+                   and uses a session for each, can take less",
+            bound: "",
+            work: Work::Own(floor),
         },
         Measurement {
             name: "out-ensure",
@@ -49,23 +61,43 @@ pub(super) fn measurements() -> Vec<Measurement> {
 
 fn exec(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     let held = Held::open(lab)?;
-    let [ours, theirs] =
-        in_turns("out-exec", rounds, [&mut held.by_hop(), &mut held.by_openssh()], one_by_one)?;
-    Ok(vec![compared("p50", " ms", ours, theirs, Goal::AtMost(0.6))])
+    let sides: [Run<'_>; 2] = [&|| by_hop(&held), &|| by_openssh(&held)];
+    let [ours, theirs] = in_turns("out-exec", rounds, sides, one_by_one)?;
+    Ok(vec![compared("p50", " ms", ours, theirs, Some(Goal::AtMost(0.6)))])
 }
 
 fn many(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     let held = Held::open(lab)?;
-    let (by_hop, by_openssh) = (|| held.by_hop(), || held.by_openssh());
-    let sides: [&(dyn Fn() -> Command + Sync); 2] = [&by_hop, &by_openssh];
+    let sides: [Run<'_>; 2] = [&|| by_hop(&held), &|| by_openssh(&held)];
     let [ours, theirs] = in_turns("out-many", rounds, sides, at_once)?;
-    Ok(vec![compared("wall", " s", ours, theirs, Goal::AtMost(0.4))])
+    Ok(vec![compared("wall", " s", ours, theirs, Some(Goal::AtMost(0.4)))])
+}
+
+fn floor(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
+    let held = Held::open(lab)?;
+    let sides: [Run<'_>; 2] = [&|| held.by_nothing(), &|| by_openssh(&held)];
+    let [one, by_ssh] = in_turns("out-floor, one by one", rounds, sides, one_by_one)?;
+    let [many, many_by_ssh] = in_turns("out-floor, 50 at once", rounds, sides, at_once)?;
+    Ok(vec![
+        compared("p50", " ms", one, by_ssh, None),
+        compared("wall of 200, 50 at once", " s", many, many_by_ssh, None),
+    ])
+}
+
+fn by_hop(held: &Held<'_>) -> Result<(), Error> {
+    finish(&mut held.by_hop()).map(drop)
+}
+
+fn by_openssh(held: &Held<'_>) -> Result<(), Error> {
+    finish(&mut held.by_openssh()).map(drop)
 }
 
 fn ensure(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     let held = Held::open(lab)?;
-    let (mut with, mut without) = (held.by_openssh_over_ours(true)?, held.by_openssh_over_ours(false)?);
-    let [with, without] = in_turns("out-ensure", rounds, [&mut with, &mut without], one_by_one)?;
+    let (with, without) = (held.write_block(true)?, held.write_block(false)?);
+    let run = |folder: &Path| finish(&mut held.by_openssh_over_ours(folder)?).map(drop);
+    let sides: [Run<'_>; 2] = [&|| run(&with), &|| run(&without)];
+    let [with, without] = in_turns("out-ensure", rounds, sides, one_by_one)?;
     let added = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     Ok(vec![Row {
         variant: "aes256-gcm".to_owned(),
@@ -78,14 +110,14 @@ fn ensure(lab: &Lab, rounds: usize) -> Result<Vec<Row>, Error> {
     }])
 }
 
-fn compared(figure: &str, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>, goal: Goal) -> Row {
+fn compared(figure: &str, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>, goal: Option<Goal>) -> Row {
     Row {
         variant: "aes256-gcm".to_owned(),
         figure: figure.to_owned(),
         unit,
         ours,
         theirs,
-        goal: Some(goal),
+        goal,
         judged: Judged::Ratio,
     }
 }
@@ -115,20 +147,20 @@ pub(super) fn in_turns<S, T: std::fmt::Debug>(
 }
 
 /// The median of some runs, in milliseconds.
-fn one_by_one(command: &mut &mut Command) -> Result<f64, Error> {
+fn one_by_one(run: &mut Run<'_>) -> Result<f64, Error> {
     let mut walls = Vec::new();
     for _ in 0..COUNT {
-        walls.push(timed(|| finish(command).map(drop))? * 1000.0);
+        walls.push(timed(run)? * 1000.0);
     }
     Ok(median(&walls))
 }
 
 /// The wall of many runs, some at a time, in seconds.
-fn at_once(command: &mut &(dyn Fn() -> Command + Sync)) -> Result<f64, Error> {
+fn at_once(run: &mut Run<'_>) -> Result<f64, Error> {
     let (begun, failed) = (AtomicUsize::new(0), Mutex::new(None));
     let work = || {
         while begun.fetch_add(1, Ordering::Relaxed) < MANY {
-            if let Err(error) = finish(&mut command()) {
+            if let Err(error) = run() {
                 *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
             }
         }

@@ -1,7 +1,7 @@
 //! Lending a program's pipes to the relay, from the endpoint's side: see [`crate::lending`] for what is said and when.
 //!
 //! Must stay true: while output is lent nobody writes to the channel, since its window is not here; input that came before
-//! the relay took the pipe is in the pipe before the relay writes to it.
+//! the relay took the pipe is in the pipe before the relay writes to it; the window of what is lent does not grow.
 
 use super::Engine;
 use super::channel::{LARGEST_DATA, Phase, Stream, wake};
@@ -85,7 +85,11 @@ impl Engine {
         leg.send_passing(&lending.encode(), pipes)?;
         match flow {
             Flow::Output => send.loan = Loan::Asked,
-            Flow::Input => receive.loan = Loan::Asked,
+            Flow::Input => {
+                receive.loan = Loan::Asked;
+                // It may take a while until the relay hears how much may still come, and it keeps no more than this.
+                receive.window.fix();
+            }
         }
         self.wake_driver();
         Ok(true)

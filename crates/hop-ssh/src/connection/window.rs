@@ -89,6 +89,8 @@ pub(crate) struct Window {
     epoch: Option<Epoch>,
     /// How many epochs in a row ended without a reason to grow.
     sufficed: u32,
+    /// Somebody else relies on its size.
+    is_fixed: bool,
 }
 
 /// The time in which the peer uses one whole window.
@@ -119,6 +121,7 @@ impl Window {
             trips: 0,
             epoch: None,
             sufficed: 0,
+            is_fixed: false,
         }
     }
 
@@ -137,6 +140,11 @@ impl Window {
         self.sufficed >= SUFFICED && self.trip <= NEAR
     }
 
+    /// Keeps its size until it is [settled](Self::settle).
+    pub(crate) fn fix(&mut self) {
+        self.is_fixed = true;
+    }
+
     /// Counts what somebody else has received, handed on and granted.
     pub(crate) fn settle(&mut self, moved: u64, granted: u64) {
         self.received = self.received.saturating_add(moved);
@@ -145,6 +153,7 @@ impl Window {
         // When it was granted is not known here.
         self.edges.clear();
         (self.epoch, self.last_arrival) = (None, None);
+        self.is_fixed = false;
     }
 
     /// Counts received bytes.
@@ -177,7 +186,9 @@ impl Window {
         now: Instant,
     ) -> Option<u32> {
         self.consumed += count as u64;
-        self.grow(drained, budget, now);
+        if !self.is_fixed {
+            self.grow(drained, budget, now);
+        }
         let mut owed = (self.consumed + u64::from(self.size)).saturating_sub(self.limit);
         // A window that grew by mistake, since all went slowly at first, shrinks as its credit comes back.
         let spare = self.size.saturating_sub(self.needed().max(INITIAL));
@@ -344,6 +355,19 @@ mod tests {
             assert!(least <= size && size <= most, "{trip:?}, {rate} B/s, keeps up: {keeps_up}: {size}");
             assert_eq!(window.suffices(), suffices, "{trip:?}, {rate} B/s, keeps up: {keeps_up}");
         }
+    }
+
+    #[test]
+    fn a_window_that_somebody_relies_on_does_not_grow() {
+        let mut budget = Budget::new(256 * MIB);
+        let mut window = budget.open().unwrap();
+        window.fix();
+        let far = Duration::from_millis(20);
+        transfer(&mut window, &mut budget, far, 1e9, true);
+        assert_eq!(window.size(), INITIAL);
+        window.settle(0, 0);
+        transfer(&mut window, &mut budget, far, 1e9, true);
+        assert!(window.size() > INITIAL);
     }
 
     #[test]
