@@ -150,7 +150,7 @@ pub(super) fn in_turns<S, T: std::fmt::Debug>(
 fn one_by_one(run: &mut Run<'_>) -> Result<f64, Error> {
     let mut walls = Vec::new();
     for _ in 0..COUNT {
-        walls.push(timed(run)? * 1000.0);
+        walls.push(timed(*run)? * 1000.0);
     }
     Ok(median(&walls))
 }
