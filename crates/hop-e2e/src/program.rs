@@ -67,6 +67,7 @@ pub const PROGRAMS: &[Program] = &[
     from("slurm-client", "squeue"),
     from("slurmctld", "/usr/sbin/slurmctld"),
     from("slurmd", "/usr/sbin/slurmd"),
+    from("socat", "socat"),
     from("sshfs", "sshfs"),
     from("systemd", "systemd-analyze"),
     from("tinysshd", "/usr/sbin/tinysshd"),

@@ -122,24 +122,24 @@ fn compared(figure: &str, unit: &'static str, ours: Vec<f64>, theirs: Vec<f64>, 
     }
 }
 
-/// Both sides in each round; whoever was second goes first in the next. Once before, uncounted: what is read from disk is
+/// All sides in each round; whoever was second goes first in the next. Once before, uncounted: what is read from disk is
 /// read then, and how many sessions fit is found out.
-pub(super) fn in_turns<S, T: std::fmt::Debug>(
+pub(super) fn in_turns<S, T: std::fmt::Debug, const N: usize>(
     name: &str,
     rounds: usize,
-    mut sides: [S; 2],
+    mut sides: [S; N],
     mut run: impl FnMut(&mut S) -> Result<T, Error>,
-) -> Result<[Vec<T>; 2], Error> {
-    let mut found = [Vec::new(), Vec::new()];
+) -> Result<[Vec<T>; N], Error> {
+    let mut found = [const { Vec::new() }; N];
     for side in &mut sides {
         run(side)?;
     }
     for round in 0..rounds {
-        for turn in 0..2 {
-            let which = (round + turn) % 2;
+        for turn in 0..N {
+            let which = (round + turn) % N;
             let (Some(side), Some(values)) = (sides.get_mut(which), found.get_mut(which)) else { continue };
             let value = run(side)?;
-            eprintln!("{name} {}: {value:.3?}", if which == 0 { "first" } else { "second" });
+            eprintln!("{name}, side {}: {value:.3?}", which + 1);
             values.push(value);
         }
     }
