@@ -27,16 +27,17 @@ pub(super) fn measurements() -> Vec<Measurement> {
             title: "`hop exec`",
             what: "`hop exec server -- true` beside `ssh -o ControlPath=… server true`, each over a master of its own to the same sshd, \
                    20 times one after the other; the median of each round",
-            bound: "the server's own work for a session, some 2.4 ms, which both wait for. \
-                    Starting a program takes 0.8 ms, `hop` 1.1 more and `ssh` 2.5 more (`--version` and `-V`, medians of 60): \
-                    without its start `hop` would be at the goal, and no start is free.",
+            bound: "the start of a program, on top of what the session takes without one (below). Of the 2 ms that `hop --version` takes here, \
+                    0.8 are what any program takes (on a virtual machine the loader's questions to the processor are slow), and most of \
+                    the rest is the relocation of a program whose place in memory is left to chance, which is not given up for speed.",
             work: Work::Own(exec),
         },
         Measurement {
             name: "out-many",
             title: "200 commands, 50 at once",
             what: "the same, 50 at a time; the wall of all",
-            bound: "the server's own work for 200 sessions, which both wait for: see the measurement of them without any program.",
+            bound: "the session itself, which both wait for (below), and the start of a program: what the goal leaves beyond the session \
+                    is as much as the start of `/bin/true` takes.",
             work: Work::Own(many),
         },
         Measurement {
