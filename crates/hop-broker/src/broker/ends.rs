@@ -64,6 +64,7 @@ impl Broker {
         held.passengers.clear();
         self.forwards_ended(alias, &reason);
         self.event(alias, connection::Event::MasterEnded { reason, needs_person });
+        self.tell_leavers(alias);
         if is_late {
             self.tell_waiting(alias, &format!("{alias} did not wait for that answer; it is asked again"));
             if self.places.values().any(|place| place.waits_for(alias)) {
@@ -71,7 +72,7 @@ impl Broker {
             }
         }
         self.fail_waiting(alias, &|| failure.clone());
-        if self.held.get(alias).is_some_and(|held| held.is_leaving) {
+        if self.held.get(alias).is_some_and(|held| held.leaving.is_some()) {
             self.held.remove(alias);
         }
     }

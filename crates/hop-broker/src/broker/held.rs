@@ -39,8 +39,8 @@ pub(super) struct Held {
     pub(super) attempt: Attempt,
     /// It has been up since the broker started; who comes later is not left to log in by itself.
     pub(super) was_up: bool,
-    /// A person logged out: it is forgotten when it is down.
-    pub(super) is_leaving: bool,
+    /// A person logged out: it is forgotten when it is down, and who waits for that is told.
+    pub(super) leaving: Option<Vec<PlaceId>>,
     /// Passengers, by their processes.
     pub(super) passengers: BTreeMap<u32, Rider>,
     /// Forwardings that were asked for.
@@ -72,7 +72,7 @@ impl Held {
             environment: Vec::new(),
             attempt: Attempt::default(),
             was_up: false,
-            is_leaving: false,
+            leaving: None,
             passengers: BTreeMap::new(),
             forwards: Vec::new(),
             room: Room::default(),

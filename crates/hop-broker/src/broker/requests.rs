@@ -165,8 +165,9 @@ impl Broker {
     }
 
     fn set_lifetime(&mut self, alias: &Alias, lifetime: Option<u64>, idle: Option<u64>) {
+        self.tell_leavers(alias);
         let held = self.held.entry(alias.clone()).or_insert_with(|| Held::new(alias.clone()));
-        held.is_leaving = false;
+        held.leaving = None;
         let bounded = |seconds| Duration::from_secs(seconds).clamp(SHORTEST_LIFE, LONGEST_LIFE);
         if let Some(idle) = idle {
             held.lifetime.idle = Some(bounded(idle));
@@ -187,20 +188,33 @@ impl Broker {
         }
     }
 
+    /// It is over when it is told to be: a login right after it is a new one. Only for a connection that others still use
+    /// nobody waits.
     fn logout(&mut self, place: PlaceId, alias: &Alias, at_once: bool) {
         let Some(held) = self.held.get_mut(alias) else {
             return self.answer(place, Event::Refused { reason: format!("{alias} is not logged in") });
         };
-        held.is_leaving = true;
         if matches!(held.connection, Connection::Starting(_)) {
             held.attempt.ending = Some("the login was given up".to_owned());
         }
         if matches!(held.connection, Connection::Down(_)) {
             self.held.remove(alias);
-        } else {
-            self.event(alias, connection::Event::Logout { at_once });
+            return self.answer(place, Event::Done);
         }
-        self.answer(place, Event::Done);
+        held.leaving.get_or_insert_default().push(place);
+        self.event(alias, connection::Event::Logout { at_once });
+        let is_used = |held: &Held| matches!(held.connection, Connection::Draining(_)) && !at_once;
+        if self.held.get(alias).is_some_and(is_used) {
+            self.tell_leavers(alias);
+        }
+    }
+
+    /// Those who logged out hear that it is done.
+    pub(super) fn tell_leavers(&mut self, alias: &Alias) {
+        let leaving = self.held.get_mut(alias).and_then(|held| held.leaving.as_mut());
+        for place in leaving.map(std::mem::take).unwrap_or_default() {
+            self.answer(place, Event::Done);
+        }
     }
 
     /// Whether somebody who waits for this login, or for one that needs it, can be asked.

@@ -94,6 +94,19 @@ fn a_login_ends_on_time_and_on_request() {
 }
 
 #[test]
+fn logging_out_is_over_when_it_says_so() {
+    let machine = Machine::new();
+    let round = "hop exec totp -- true; hop logout --now totp; hop exec totp -- true; hop logout --now totp; hop status --json";
+    for _ in 0..4 {
+        let said = machine.shell(round).limit(std::time::Duration::from_secs(20)).success();
+        // The second is not told of the end of the first.
+        assert_eq!(said.stderr().matches("needs a person").count(), 2, "{}", said.stderr());
+        let status: serde_json::Value = serde_json::from_str(said.stdout().trim()).unwrap();
+        assert_eq!(status["connections"], serde_json::json!([]), "{status}");
+    }
+}
+
+#[test]
 fn logging_out_lets_others_finish() {
     let machine = Machine::new();
     let _ = machine.hop(&["ssh-config", "enable", "plain", "--yes"]).success();
