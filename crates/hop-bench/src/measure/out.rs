@@ -28,8 +28,9 @@ pub(super) fn measurements() -> Vec<Measurement> {
             what: "`hop exec server -- true` beside `ssh -o ControlPath=… server true`, each over a master of its own to the same sshd, \
                    20 times one after the other; the median of each round",
             bound: "the start of a program, on top of what the session takes without one (below). Of the 2 ms that `hop --version` takes here, \
-                    0.8 are what any program takes (on a virtual machine the loader's questions to the processor are slow), and most of \
-                    the rest is the relocation of a program whose place in memory is left to chance, which is not given up for speed.",
+                    0.8 are what any program takes (on a virtual machine the loader's questions to the processor are slow), and 145 of \
+                    the 321 page faults of `hop exec` are the relocation of a program whose place in memory is left to chance, which \
+                    is not given up for speed.",
             work: Work::Own(exec),
         },
         Measurement {
@@ -37,7 +38,7 @@ pub(super) fn measurements() -> Vec<Measurement> {
             title: "200 commands, 50 at once",
             what: "the same, 50 at a time; the wall of all",
             bound: "the session itself, which both wait for (below), and the start of a program: what the goal leaves beyond the session \
-                    is as much as the start of `/bin/true` takes.",
+                    is no more than the start of `/bin/true` takes.",
             work: Work::Own(many),
         },
         Measurement {
